@@ -1,0 +1,136 @@
+// The layers of the house: who may import whom. A process never imports another process.
+const LAYERS = {
+  tnetstrings: [],
+  clock: [],
+  http: [],
+  websocket: [],
+  log: [],
+  config: ["log"],
+  zmq: ["log"],
+  zhttp: ["tnetstrings", "clock", "http", "zmq", "log"],
+  grip: ["http", "tnetstrings"],
+  stats: ["tnetstrings", "clock", "http", "zmq", "log"],
+  zrpc: ["zhttp", "tnetstrings", "clock", "zmq", "log"],
+  daemon: ["config", "log", "zmq", "stats"],
+  connmgr: [
+    "tnetstrings",
+    "clock",
+    "http",
+    "websocket",
+    "log",
+    "config",
+    "zmq",
+    "zhttp",
+    "stats",
+    "daemon",
+  ],
+  httpclient: [
+    "tnetstrings",
+    "clock",
+    "http",
+    "websocket",
+    "log",
+    "config",
+    "zmq",
+    "zhttp",
+    "stats",
+    "daemon",
+  ],
+  proxy: [
+    "tnetstrings",
+    "clock",
+    "http",
+    "websocket",
+    "log",
+    "config",
+    "zmq",
+    "zhttp",
+    "grip",
+    "stats",
+    "zrpc",
+    "daemon",
+  ],
+  handler: [
+    "tnetstrings",
+    "clock",
+    "http",
+    "websocket",
+    "log",
+    "config",
+    "zmq",
+    "zhttp",
+    "grip",
+    "stats",
+    "zrpc",
+    "daemon",
+  ],
+  publish: ["http", "grip", "zmq", "config", "tnetstrings", "log"],
+};
+/** Third-party modules, each imported by one package only, so that it can be replaced there. */
+const OWNERS = {
+  zeromq: "zmq",
+  winston: "log",
+  undici: "httpclient",
+  rfc6902: "grip",
+  "fast-jwt": "grip",
+  "prom-client": "stats",
+};
+
+const TEST = "\\.test\\.ts$|\\.bench\\.ts$";
+const names = Object.keys(LAYERS);
+
+module.exports = {
+  forbidden: [
+    { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
+    { name: "no-unresolved", severity: "error", from: {}, to: { couldNotResolve: true } },
+    ...names.map((name) => ({
+      name: `layer-${name}`,
+      severity: "error",
+      from: { path: `^packages/${name}/src`, pathNot: TEST },
+      to: {
+        path: "^(packages|runner)/",
+        pathNot: [name, ...LAYERS[name]].map((one) => `^packages/${one}/`),
+      },
+    })),
+    {
+      name: "layer-runner",
+      severity: "error",
+      comment: "the runner loads no native module and no protocol",
+      from: { path: "^runner/src", pathNot: TEST },
+      to: { path: "^packages/", pathNot: "^packages/(config|log|clock)/" },
+    },
+    {
+      name: "pure-cores",
+      severity: "error",
+      comment: "a core takes packets and the time; it opens nothing",
+      from: { path: "/src/core/", pathNot: TEST },
+      to: {
+        dependencyTypes: ["core"],
+        path: "^(node:)?(net|tls|fs|fs/promises|http|https|http2|dgram|dns|child_process|worker_threads|cluster|timers|timers/promises)$",
+      },
+    },
+    {
+      name: "pure-cores-no-sockets",
+      severity: "error",
+      from: { path: "/src/core/", pathNot: TEST },
+      to: { path: "^packages/zmq/|/src/(sockets|shell)/|node_modules/(zeromq|undici)/" },
+    },
+    ...Object.entries(OWNERS).map(([module, owner]) => ({
+      name: `owner-of-${module}`,
+      severity: "error",
+      from: { path: "^(packages|runner)/", pathNot: `^packages/${owner}/|${TEST}` },
+      to: { path: `node_modules/${module}/` },
+    })),
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "(^|/)dist/|^\\.tsbuild/" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.base.json" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["source", "import", "node", "default"],
+      extensions: [".ts", ".js"],
+    },
+  },
+};
