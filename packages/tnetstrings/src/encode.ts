@@ -1,0 +1,144 @@
+import { type Bytes, toBuffer } from "./bytes.ts";
+
+/** What can be written. Absent (undefined) members of a record are left out. */
+export type TnetInput =
+  | Bytes
+  | number
+  | boolean
+  | null
+  | readonly TnetInput[]
+  | ReadonlyMap<string, TnetInput>
+  | { readonly [key: string]: TnetInput | undefined };
+
+/** A frame in the making: text and views in order, joined once. */
+export class ByteWriter {
+  #text = "";
+  #parts: Bytes[] | undefined;
+  #partBytes = 0;
+
+  get length(): number {
+    return this.#partBytes + this.#text.length;
+  }
+
+  add(bytes: Bytes): void {
+    if (typeof bytes === "string") {
+      this.#text += bytes;
+      return;
+    }
+    this.#parts ??= [];
+    this.#parts.push(this.#text, bytes);
+    this.#partBytes += this.#text.length + bytes.length;
+    this.#text = "";
+  }
+
+  /** Everything added so far as one buffer; the writer is empty afterwards. */
+  take(): Buffer {
+    const parts = this.#parts;
+    const text = this.#text;
+    this.#text = "";
+    if (parts === undefined) return Buffer.from(text, "latin1");
+    const out = Buffer.allocUnsafe(this.#partBytes + text.length);
+    let at = 0;
+    for (const part of parts) {
+      if (typeof part === "string") at += out.write(part, at, "latin1");
+      else {
+        out.set(part, at);
+        at += part.length;
+      }
+    }
+    out.write(text, at, "latin1");
+    this.#parts = undefined;
+    this.#partBytes = 0;
+    return out;
+  }
+}
+
+/** Encodes one value. Integers get `#`, other numbers `^`, byte strings and views `,`. */
+export function encode(value: TnetInput): Buffer {
+  const parts: Bytes[] = [];
+  writeBackwards(parts, value);
+  const writer = new ByteWriter();
+  for (let i = parts.length - 1; i >= 0; i -= 1) writer.add(parts[i] as Bytes);
+  return writer.take();
+}
+
+/** The same as a byte string; large views are copied, so it is for small values. */
+export function encodeText(value: TnetInput): string {
+  const parts: Bytes[] = [];
+  writeBackwards(parts, value);
+  let text = "";
+  for (let i = parts.length - 1; i >= 0; i -= 1) {
+    const part = parts[i] as Bytes;
+    text += typeof part === "string" ? part : toBuffer(part).toString("latin1");
+  }
+  return text;
+}
+
+/** `<n>:` for small n, prebuilt. */
+const PREFIXES = Array.from({ length: 1024 }, (_, n) => `${n}:`);
+
+export function lengthPrefix(n: number): string {
+  return n < 1024 ? (PREFIXES[n] as string) : `${n}:`;
+}
+
+/** One byte-string element: length, colon, bytes, comma. */
+export function encodeByteString(text: string): string {
+  return `${lengthPrefix(text.length)}${text},`;
+}
+
+/** Pushes the element in reverse order and returns its length in bytes: no separate size pass. */
+function writeBackwards(parts: Bytes[], value: TnetInput): number {
+  if (typeof value === "string") {
+    const text = encodeByteString(value);
+    parts.push(text);
+    return text.length;
+  }
+  if (typeof value === "number") {
+    const digits = String(value);
+    const text = `${lengthPrefix(digits.length)}${digits}${Number.isInteger(value) ? "#" : "^"}`;
+    parts.push(text);
+    return text.length;
+  }
+  if (typeof value === "boolean") {
+    const text = value ? "4:true!" : "5:false!";
+    parts.push(text);
+    return text.length;
+  }
+  if (value === null) {
+    parts.push("0:~");
+    return 3;
+  }
+  if (value instanceof Uint8Array) {
+    const prefix = lengthPrefix(value.length);
+    parts.push(",", value, prefix);
+    return 1 + value.length + prefix.length;
+  }
+  return writeContainer(parts, value);
+}
+
+function writeContainer(
+  parts: Bytes[],
+  value:
+    | readonly TnetInput[]
+    | ReadonlyMap<string, TnetInput>
+    | { readonly [key: string]: TnetInput | undefined },
+): number {
+  let size = 0;
+  const isList = Array.isArray(value);
+  parts.push(isList ? "]" : "}");
+  if (isList) {
+    const list = value as readonly TnetInput[];
+    for (let i = list.length - 1; i >= 0; i -= 1)
+      size += writeBackwards(parts, list[i] as TnetInput);
+  } else {
+    const entries = value instanceof Map ? [...value.entries()] : Object.entries(value);
+    for (let i = entries.length - 1; i >= 0; i -= 1) {
+      const [key, member] = entries[i] as [string, TnetInput | undefined];
+      if (member === undefined) continue;
+      size += writeBackwards(parts, member) + writeBackwards(parts, key);
+    }
+  }
+  const prefix = lengthPrefix(size);
+  parts.push(prefix);
+  return 1 + size + prefix.length;
+}
