@@ -1,1 +1,25 @@
-export {};
+export {
+  type Addressed,
+  KEEP_ALIVE_CYCLE_S,
+  KeepAliveSchedule,
+  type KeepAliveTick,
+  type Scheduled,
+} from "./keep-alive-schedule.ts";
+export { ID_LIST_MAX, type IdEntry, Packet, type PacketType } from "./packet.ts";
+export { decodeFrame, decodePacket, PACKET_HEADERS_MAX } from "./packet-decoder.ts";
+export { encodePacket, writePacket } from "./packet-encoder.ts";
+export { PACKET_BODY_MAX_BYTES } from "./send-queue.ts";
+export {
+  INITIAL_CREDITS,
+  type Kind,
+  OVERRUN_MAX_BYTES,
+  type Received,
+  type ResponseHead,
+  type ResumeOptions,
+  type Role,
+  SESSION_EXPIRE_MS,
+  Session,
+  type SessionOptions,
+  type SessionSnapshot,
+  type SessionState,
+} from "./session.ts";

@@ -1,0 +1,378 @@
+import {
+  decode,
+  fail,
+  ok,
+  type Result,
+  type TnetMap,
+  VIEW_THRESHOLD_BYTES,
+} from "@pushpin/tnetstrings";
+import { ID_LIST_MAX, type IdEntry, Packet, type PacketType } from "./packet.ts";
+
+/** Limit: header fields of one packet. */
+export const PACKET_HEADERS_MAX = 1000;
+/** Frames up to this are scanned as one string; in larger ones values are cut out in place. */
+const SCAN_AS_TEXT_MAX_BYTES = 2 * VIEW_THRESHOLD_BYTES;
+
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const HASH = 0x23;
+const BANG = 0x21;
+const CLOSE_MAP = 0x7d;
+const CLOSE_LIST = 0x5d;
+
+/** What is wrong with the packet, thrown and caught inside this file only. */
+class Malformed extends Error {}
+
+/**
+ * Decodes one ZHTTP packet, for example `T51:4:from,1:c,2:id,1:a,3:seq,1:1#4:type,10:keep-alive,}`:
+ * `T`, then a map in any key order. Unknown keys are ignored, the last of equal keys wins, bytes
+ * after the map are ignored. Bodies above 4096 bytes are views into `frame`.
+ *
+ * @returns the packet, or an error that names the key; never throws.
+ * @see docs/wire/zhttp.md
+ */
+export function decodePacket(frame: Uint8Array, start = 0, end = frame.length): Result<Packet> {
+  if (frame[start] !== 0x54) return fail("packet does not start with 'T'");
+  try {
+    return ok(decodeElement(asBuffer(frame), start + 1, end).packet);
+  } catch (error) {
+    if (error instanceof Malformed) return fail(error.message);
+    throw error;
+  }
+}
+
+/**
+ * Decodes a whole frame: `T` and one packet, or `B` and packets one after the other. Packets
+ * before a malformed one are still delivered.
+ */
+export function decodeFrame(
+  frame: Uint8Array,
+  start: number,
+  onPacket: (packet: Packet) => void,
+  onError: (error: string) => void,
+): void {
+  const letter = frame[start];
+  if (letter !== 0x54 && letter !== 0x42) {
+    onError("packet starts with neither 'T' nor 'B'");
+    return;
+  }
+  const buffer = asBuffer(frame);
+  let at = start + 1;
+  do {
+    let element: { packet: Packet; end: number };
+    try {
+      element = decodeElement(buffer, at, frame.length);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      onError(error.message);
+      return;
+    }
+    at = element.end;
+    onPacket(element.packet);
+  } while (letter === 0x42 && at < frame.length);
+}
+
+function asBuffer(frame: Uint8Array): Buffer {
+  return Buffer.isBuffer(frame)
+    ? frame
+    : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+}
+
+function decodeElement(frame: Buffer, start: number, end: number): { packet: Packet; end: number } {
+  let at = start;
+  let length = 0;
+  for (; ; at += 1) {
+    const code = at < end ? (frame[at] as number) : 0;
+    if (code === COLON) break;
+    if (code < 0x30 || code > 0x39 || at - start >= 10) throw new Malformed("bad length prefix");
+    length = length * 10 + code - 0x30;
+  }
+  if (at === start) throw new Malformed("bad length prefix");
+  const from = at + 1;
+  const to = from + length;
+  if (to >= end) throw new Malformed("truncated packet");
+  if (frame[to] !== CLOSE_MAP) throw new Malformed("packet is not a map");
+  const packet = new Packet();
+  if (length <= SCAN_AS_TEXT_MAX_BYTES) decodeText(packet, frame.toString("latin1", from, to));
+  else decodeLarge(packet, frame, from, to);
+  return { packet, end: to + 1 };
+}
+
+/** Where the number that was read ended; module state, because two results would be an allocation. */
+let cursor = 0;
+
+function readLength(text: string, at: number, end: number): number {
+  let length = 0;
+  let i = at;
+  for (; ; i += 1) {
+    const code = i < end ? text.charCodeAt(i) : 0;
+    if (code === COLON) break;
+    if (code < 0x30 || code > 0x39 || i - at >= 10) throw new Malformed("bad length");
+    length = length * 10 + code - 0x30;
+  }
+  if (i === at) throw new Malformed("bad length");
+  cursor = i + 1;
+  return length;
+}
+
+function decodeText(packet: Packet, text: string): void {
+  const end = text.length;
+  for (let at = 0; at < end; ) {
+    const keyLength = readLength(text, at, end);
+    const keyStart = cursor;
+    const keyEnd = keyStart + keyLength;
+    if (keyEnd >= end || text.charCodeAt(keyEnd) !== COMMA) throw new Malformed("bad key");
+    const length = readLength(text, keyEnd + 1, end);
+    const from = cursor;
+    const to = from + length;
+    if (to >= end) throw new Malformed("truncated value");
+    setField(packet, text, keyStart, keyLength, text, from, to, text.charCodeAt(to));
+    at = to + 1;
+  }
+}
+
+/** The same walk over bytes: only the values are turned into strings, and a large body into none. */
+function decodeLarge(packet: Packet, frame: Buffer, start: number, end: number): void {
+  for (let at = start; at < end; ) {
+    const prefix = frame.toString("latin1", at, Math.min(at + 48, end));
+    const keyLength = readLength(prefix, 0, prefix.length);
+    const keyStart = at + cursor;
+    const keyEnd = keyStart + keyLength;
+    if (keyEnd >= end || frame[keyEnd] !== COMMA) throw new Malformed("bad key");
+    const lengthText = frame.toString("latin1", keyEnd + 1, Math.min(keyEnd + 13, end));
+    const length = readLength(lengthText, 0, lengthText.length);
+    const from = keyEnd + 1 + cursor;
+    const to = from + length;
+    if (to >= end) throw new Malformed("truncated value");
+    const key = frame.toString("latin1", keyStart, Math.min(keyEnd, keyStart + 32));
+    const type = frame[to] as number;
+    if (length > VIEW_THRESHOLD_BYTES && key === "body") {
+      if (type !== COMMA) throw new Malformed("body: wrong type");
+      packet.body = frame.subarray(from, to);
+    } else {
+      const value = frame.toString("latin1", from, to);
+      setField(packet, key, 0, keyLength, value, 0, value.length, type);
+    }
+    at = to + 1;
+  }
+}
+
+/** Dispatches on length and first character, then makes sure of the whole key. */
+function setField(
+  packet: Packet,
+  keys: string,
+  keyStart: number,
+  keyLength: number,
+  text: string,
+  from: number,
+  to: number,
+  type: number,
+): void {
+  const is = (key: string) => key.length === keyLength && keys.startsWith(key, keyStart);
+  switch (keys.charCodeAt(keyStart)) {
+    case 0x62: // b
+      if (is("body")) packet.body = bytesValue("body", text, from, to, type);
+      return;
+    case 0x63: // c
+      if (is("credits")) packet.credits = integerValue("credits", text, from, to, type);
+      else if (is("code")) packet.code = integerValue("code", text, from, to, type);
+      else if (is("content-type"))
+        packet.contentType = bytesValue("content-type", text, from, to, type);
+      else if (is("condition")) packet.condition = bytesValue("condition", text, from, to, type);
+      else if (is("connect-host"))
+        packet.connectHost = bytesValue("connect-host", text, from, to, type);
+      else if (is("connect-port"))
+        packet.connectPort = integerValue("connect-port", text, from, to, type);
+      else if (is("client-cert"))
+        packet.clientCert = bytesValue("client-cert", text, from, to, type);
+      else if (is("client-key")) packet.clientKey = bytesValue("client-key", text, from, to, type);
+      return;
+    case 0x65: // e
+      if (is("ext")) setExt(packet, text, from, to, type);
+      return;
+    case 0x66: // f
+      if (is("from")) packet.from = bytesValue("from", text, from, to, type);
+      else if (is("follow-redirects"))
+        packet.followRedirects = booleanValue("follow-redirects", text, from, to, type);
+      return;
+    case 0x68: // h
+      if (is("headers")) packet.headers = headersValue(text, from, to, type);
+      return;
+    case 0x69: // i
+      if (is("id")) setId(packet, text, from, to, type);
+      else if (is("ignore-policies"))
+        packet.ignorePolicies = booleanValue("ignore-policies", text, from, to, type);
+      else if (is("ignore-tls-errors"))
+        packet.ignoreTlsErrors = booleanValue("ignore-tls-errors", text, from, to, type);
+      return;
+    case 0x6d: // m
+      if (is("more")) packet.more = booleanValue("more", text, from, to, type);
+      else if (is("method")) packet.method = bytesValue("method", text, from, to, type);
+      else if (is("max-size")) packet.maxSize = integerValue("max-size", text, from, to, type);
+      return;
+    case 0x70: // p
+      if (is("peer-address")) packet.peerAddress = bytesValue("peer-address", text, from, to, type);
+      else if (is("peer-port")) packet.peerPort = integerValue("peer-port", text, from, to, type);
+      else if (is("passthrough"))
+        packet.passthrough = mapValue("passthrough", text, from, to, type);
+      return;
+    case 0x72: // r
+      if (is("reason")) packet.reason = bytesValue("reason", text, from, to, type);
+      else if (is("router-resp"))
+        packet.routerResp = booleanValue("router-resp", text, from, to, type);
+      return;
+    case 0x73: // s
+      if (is("seq")) packet.seq = integerValue("seq", text, from, to, type);
+      else if (is("stream")) packet.stream = booleanValue("stream", text, from, to, type);
+      return;
+    case 0x74: // t
+      if (is("type")) packet.type = typeValue(text, from, to, type);
+      else if (is("timeout")) packet.timeoutMs = integerValue("timeout", text, from, to, type);
+      else if (is("trust-connect-host"))
+        packet.trustConnectHost = booleanValue("trust-connect-host", text, from, to, type);
+      return;
+    case 0x75: // u
+      if (is("uri")) packet.uri = bytesValue("uri", text, from, to, type);
+      else if (is("user-data"))
+        packet.userData = `${to - from}:${text.substring(from, to)}${String.fromCharCode(type)}`;
+      return;
+    default: // unknown keys are ignored
+  }
+}
+
+function bytesValue(key: string, text: string, from: number, to: number, type: number): string {
+  if (type !== COMMA) throw new Malformed(`${key}: wrong type`);
+  return text.substring(from, to);
+}
+
+/** Integers of any sign of life: `#`, or digits in bytes as the original's receivers accept them. */
+function integerValue(key: string, text: string, from: number, to: number, type: number): number {
+  if (type !== HASH && type !== COMMA) throw new Malformed(`${key}: wrong type`);
+  if (to === from || to - from > 15) throw new Malformed(`${key}: bad integer`);
+  let value = 0;
+  for (let i = from; i < to; i += 1) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) throw new Malformed(`${key}: bad integer`);
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+function booleanValue(key: string, text: string, from: number, to: number, type: number): boolean {
+  if (type !== BANG) throw new Malformed(`${key}: wrong type`);
+  if (to - from === 4 && text.startsWith("true", from)) return true;
+  if (to - from === 5 && text.startsWith("false", from)) return false;
+  throw new Malformed(`${key}: bad boolean`);
+}
+
+function mapValue(key: string, text: string, from: number, to: number, type: number): TnetMap {
+  if (type !== CLOSE_MAP) throw new Malformed(`${key}: wrong type`);
+  const decoded = decode(`${to - from}:${text.substring(from, to)}}`);
+  if (!decoded.ok || !(decoded.value instanceof Map)) throw new Malformed(`${key}: not a map`);
+  return decoded.value;
+}
+
+const TYPES: ReadonlyMap<string, PacketType> = new Map(
+  (
+    [
+      "error",
+      "credit",
+      "keep-alive",
+      "cancel",
+      "handoff-start",
+      "handoff-proceed",
+      "close",
+      "ping",
+      "pong",
+    ] as const
+  ).map((one) => [one, one]),
+);
+
+function typeValue(text: string, from: number, to: number, type: number): PacketType {
+  const value = TYPES.get(bytesValue("type", text, from, to, type));
+  if (value === undefined) throw new Malformed("type: unknown");
+  return value;
+}
+
+function setExt(packet: Packet, text: string, from: number, to: number, type: number): void {
+  // By far the most frequent value, as every process of every version writes it.
+  if (to - from === 15 && type === CLOSE_MAP && text.startsWith("5:multi,4:true!", from)) {
+    packet.multi = true;
+    return;
+  }
+  const ext = mapValue("ext", text, from, to, type);
+  packet.multi = ext.get("multi") === true;
+  packet.batch = ext.get("batch") === true;
+  ext.delete("multi");
+  ext.delete("batch");
+  packet.ext = ext.size > 0 ? ext : undefined;
+}
+
+function headersValue(text: string, from: number, to: number, type: number): string[] {
+  if (type !== CLOSE_LIST) throw new Malformed("headers: wrong type");
+  const headers: string[] = [];
+  for (let at = from; at < to; ) {
+    const pairLength = readLength(text, at, to);
+    const pairEnd = cursor + pairLength;
+    if (pairEnd >= to || text.charCodeAt(pairEnd) !== CLOSE_LIST)
+      throw new Malformed("headers: bad element");
+    // Limit: PACKET_HEADERS_MAX fields; the packet is refused.
+    if (headers.length >= 2 * PACKET_HEADERS_MAX) throw new Malformed("headers: too many");
+    let inner = cursor;
+    for (let i = 0; i < 2; i += 1) {
+      const length = readLength(text, inner, pairEnd);
+      const end = cursor + length;
+      if (end >= pairEnd || text.charCodeAt(end) !== COMMA)
+        throw new Malformed("headers: bad element");
+      headers.push(text.substring(cursor, end));
+      inner = end + 1;
+    }
+    if (inner !== pairEnd) throw new Malformed("headers: bad element");
+    at = pairEnd + 1;
+  }
+  return headers;
+}
+
+function setId(packet: Packet, text: string, from: number, to: number, type: number): void {
+  if (type === COMMA) {
+    packet.id = text.substring(from, to);
+    packet.ids = undefined;
+    return;
+  }
+  if (type !== CLOSE_LIST) throw new Malformed("id: wrong type");
+  const ids: IdEntry[] = [];
+  for (let at = from; at < to; ) {
+    const length = readLength(text, at, to);
+    const end = cursor + length;
+    if (end >= to || text.charCodeAt(end) !== CLOSE_MAP) throw new Malformed("id: bad entry");
+    // Limit: ID_LIST_MAX sessions in one packet; the packet is refused.
+    if (ids.length >= ID_LIST_MAX) throw new Malformed("id: too many entries");
+    ids.push(idEntry(text, cursor, end));
+    at = end + 1;
+  }
+  packet.ids = ids;
+  packet.id = "";
+}
+
+function idEntry(text: string, from: number, to: number): IdEntry {
+  let id: string | undefined;
+  let seq: number | undefined;
+  for (let at = from; at < to; ) {
+    const keyLength = readLength(text, at, to);
+    const keyStart = cursor;
+    const keyEnd = keyStart + keyLength;
+    if (keyEnd >= to || text.charCodeAt(keyEnd) !== COMMA) throw new Malformed("id: bad entry");
+    const length = readLength(text, keyEnd + 1, to);
+    const valueStart = cursor;
+    const end = valueStart + length;
+    if (end >= to) throw new Malformed("id: bad entry");
+    const type = text.charCodeAt(end);
+    if (keyLength === 2 && text.startsWith("id", keyStart))
+      id = bytesValue("id", text, valueStart, end, type);
+    else if (keyLength === 3 && text.startsWith("seq", keyStart))
+      seq = integerValue("seq", text, valueStart, end, type);
+    at = end + 1;
+  }
+  if (id === undefined) throw new Malformed("id: entry without id");
+  return seq === undefined ? { id } : { id, seq };
+}

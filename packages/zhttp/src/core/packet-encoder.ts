@@ -1,0 +1,118 @@
+import {
+  type Bytes,
+  ByteWriter,
+  encodeByteString,
+  encodeText,
+  lengthPrefix,
+} from "@pushpin/tnetstrings";
+import type { IdEntry, Packet } from "./packet.ts";
+
+/** One packet in a frame of its own: `T` and the tnetstring. */
+export function encodePacket(packet: Packet): Buffer {
+  const writer = new ByteWriter();
+  writer.add("T");
+  writePacket(writer, packet);
+  return writer.take();
+}
+
+/** The tnetstring alone, without a letter in front; several of them make a `B` frame. */
+export function writePacket(writer: ByteWriter, packet: Packet): void {
+  const head = encodeFields(packet);
+  const body = packet.body;
+  if (body.length === 0) {
+    writer.add(`${lengthPrefix(head.length)}${head}}`);
+    return;
+  }
+  const bodyHead = `4:body,${lengthPrefix(body.length)}`;
+  const size = head.length + bodyHead.length + body.length + 1;
+  if (typeof body === "string") {
+    writer.add(`${lengthPrefix(size)}${head}${bodyHead}${body},}`);
+    return;
+  }
+  writer.add(`${lengthPrefix(size)}${head}${bodyHead}`);
+  writer.add(body as Bytes);
+  writer.add(",}");
+}
+
+/** Everything but the body, which always comes last so that what precedes it is one string. */
+function encodeFields(packet: Packet): string {
+  let out = "";
+  if (packet.from !== "") out += `4:from,${encodeByteString(packet.from)}`;
+  if (packet.ids !== undefined) out += `2:id,${encodeIdList(packet.ids)}`;
+  else {
+    if (packet.id !== "") out += `2:id,${encodeByteString(packet.id)}`;
+    if (packet.seq !== undefined) out += `3:seq,${encodeInteger(packet.seq)}`;
+  }
+  if (packet.multi || packet.batch || packet.ext !== undefined) out += `3:ext,${encodeExt(packet)}`;
+  if (packet.type !== "data") out += `4:type,${encodeByteString(packet.type)}`;
+  if (packet.condition !== "") out += `9:condition,${encodeByteString(packet.condition)}`;
+  if (packet.method !== "") out += `6:method,${encodeByteString(packet.method)}`;
+  if (packet.uri !== "") out += `3:uri,${encodeByteString(packet.uri)}`;
+  if (packet.code !== undefined) out += `4:code,${encodeInteger(packet.code)}`;
+  // A response start carries all three, also where reason or headers are empty.
+  if (packet.reason !== "" || (packet.code !== undefined && packet.headers !== undefined))
+    out += `6:reason,${encodeByteString(packet.reason)}`;
+  if (packet.headers !== undefined) out += `7:headers,${encodeHeaders(packet.headers)}`;
+  if (packet.credits > 0) out += `7:credits,${encodeInteger(packet.credits)}`;
+  if (packet.more) out += "4:more,4:true!";
+  if (packet.stream) out += "6:stream,4:true!";
+  if (packet.routerResp) out += "11:router-resp,4:true!";
+  if (packet.contentType !== "") out += `12:content-type,${encodeByteString(packet.contentType)}`;
+  return out + encodeRareFields(packet);
+}
+
+function encodeRareFields(packet: Packet): string {
+  let out = "";
+  if (packet.peerAddress !== "") out += `12:peer-address,${encodeByteString(packet.peerAddress)}`;
+  if (packet.peerPort !== 0) out += `9:peer-port,${encodeInteger(packet.peerPort)}`;
+  if (packet.connectHost !== "") out += `12:connect-host,${encodeByteString(packet.connectHost)}`;
+  if (packet.connectPort !== 0) out += `12:connect-port,${encodeInteger(packet.connectPort)}`;
+  if (packet.ignorePolicies) out += "15:ignore-policies,4:true!";
+  if (packet.trustConnectHost) out += "18:trust-connect-host,4:true!";
+  if (packet.ignoreTlsErrors) out += "17:ignore-tls-errors,4:true!";
+  if (packet.followRedirects) out += "16:follow-redirects,4:true!";
+  if (packet.clientCert !== "") out += `11:client-cert,${encodeByteString(packet.clientCert)}`;
+  if (packet.clientKey !== "") out += `10:client-key,${encodeByteString(packet.clientKey)}`;
+  if (packet.maxSize !== undefined) out += `8:max-size,${encodeInteger(packet.maxSize)}`;
+  if (packet.timeoutMs !== undefined) out += `7:timeout,${encodeInteger(packet.timeoutMs)}`;
+  if (packet.userData !== undefined) out += `9:user-data,${packet.userData}`;
+  if (packet.passthrough !== undefined) out += `11:passthrough,${encodeText(packet.passthrough)}`;
+  return out;
+}
+
+function encodeInteger(value: number): string {
+  const digits = String(value);
+  return `${lengthPrefix(digits.length)}${digits}#`;
+}
+
+function encodeExt(packet: Packet): string {
+  let out = "";
+  if (packet.multi) out += "5:multi,4:true!";
+  if (packet.batch) out += "5:batch,4:true!";
+  if (packet.ext !== undefined) {
+    for (const [key, value] of packet.ext) out += encodeByteString(key) + encodeText(value);
+  }
+  return `${lengthPrefix(out.length)}${out}}`;
+}
+
+function encodeHeaders(headers: readonly string[]): string {
+  let out = "";
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const pair =
+      encodeByteString(headers[i] as string) + encodeByteString(headers[i + 1] as string);
+    out += `${lengthPrefix(pair.length)}${pair}]`;
+  }
+  return `${lengthPrefix(out.length)}${out}]`;
+}
+
+function encodeIdList(ids: readonly IdEntry[]): string {
+  let out = "";
+  for (const { id, seq } of ids) {
+    const entry =
+      seq === undefined
+        ? `2:id,${encodeByteString(id)}`
+        : `2:id,${encodeByteString(id)}3:seq,${encodeInteger(seq)}`;
+    out += `${lengthPrefix(entry.length)}${entry}}`;
+  }
+  return `${lengthPrefix(out.length)}${out}]`;
+}

@@ -1,0 +1,511 @@
+import type { Bytes } from "@pushpin/tnetstrings";
+import { Packet } from "./packet.ts";
+import { SendQueue } from "./send-queue.ts";
+
+export type Role = "initiator" | "responder";
+export type Kind = "http" | "websocket";
+
+/** A session without any packet from the peer ends after this. */
+export const SESSION_EXPIRE_MS = 60_000;
+/** Body bytes a proxy, handler or HTTP client grants at the start. */
+export const INITIAL_CREDITS = 200_000;
+/**
+ * Limit: body bytes a peer may send beyond its credits before the session fails. The original
+ * sends up to its first 200,000 bytes of a request uncredited, and loses credits for pings.
+ */
+export const OVERRUN_MAX_BYTES = 1_000_000;
+
+//   responder: open ──handoffStart()──▶ awaiting-proceed ──handoff-proceed──▶ released ──resume()──▶ open
+//   initiator: open ──handoff-start──▶ handoff-requested ──handoffProceed()──▶ paused ──any packet──▶ open
+export type SessionState =
+  | "open"
+  | "awaiting-proceed"
+  | "handoff-requested"
+  | "paused"
+  | "released"
+  | "ended";
+
+/** What one received packet means to the owner of the session. */
+export type Received =
+  | "ignored"
+  | "data"
+  | "credit"
+  | "keep-alive"
+  | "close"
+  | "ping"
+  | "pong"
+  | "handoff-start"
+  | "handoff-proceed"
+  | "cancel"
+  | "error"
+  | "failed";
+
+export interface ResponseHead {
+  readonly code: number;
+  readonly reason: string;
+  readonly headers: string[];
+}
+
+export interface SessionOptions {
+  readonly role: Role;
+  readonly kind: Kind;
+  /** Own instance id. */
+  readonly from: string;
+  readonly id: string;
+  readonly nowMs: number;
+  /** Body bytes granted to the peer at the start. */
+  readonly credits: number;
+  /** Instance id of the peer, where it is known from the start (responder). */
+  readonly peer?: string;
+  /** Accept follow-ups without `seq`; default: all but WebSocket responders, as the original does. */
+  readonly lenientSeq?: boolean;
+  /** Tell the peer that it may answer over the ROUTER link. */
+  readonly offerRouter?: boolean;
+}
+
+/** Enough for another process to carry on: handoff and takeover. */
+export interface SessionSnapshot {
+  readonly kind: Kind;
+  readonly from: string;
+  readonly peer: string;
+  readonly id: string;
+  readonly inSeq: number;
+  readonly outSeq: number;
+  readonly outCredits: number;
+  readonly inCredits: number;
+  readonly multi: boolean;
+  readonly routerResp: boolean;
+}
+
+export interface ResumeOptions {
+  readonly kind: Kind;
+  readonly from: string;
+  readonly peer: string;
+  readonly id: string;
+  /** Next number expected from the initiator. */
+  readonly inSeq: number;
+  /** Next number to send to the initiator. */
+  readonly outSeq: number;
+  readonly outCredits: number;
+  readonly nowMs: number;
+  readonly inCredits?: number;
+  readonly multi?: boolean;
+  readonly routerResp?: boolean;
+}
+
+/**
+ * One ZHTTP or ZWS session, either end of it: sequence numbers, credits, expiry, cancel, error and
+ * handoff (wire.md section 4). It is told packets and the time, and hands out what to send by
+ * `takePacket`, in order and never beyond the peer's credits.
+ */
+export class Session {
+  readonly role: Role;
+  readonly kind: Kind;
+  readonly from: string;
+  readonly id: string;
+  /** Where follow-ups go; empty for an initiator until the first answer. Follows the newest packet. */
+  peer: string;
+  /** The peer takes packets with id lists for this session. */
+  multi = false;
+  /** The peer takes `B` frames. */
+  batch = false;
+  /** The initiator takes answers over the ROUTER link. */
+  routerResp = false;
+  state: SessionState = "open";
+  /** Why the session failed; set with the result `failed`. */
+  failure = "";
+  outCredits = 0;
+  inCredits: number;
+  inSeq = 0;
+  outSeq = 0;
+  expiresAtMs: number;
+  /** HTTP: the peer's body is complete. WebSocket: the peer has sent its close. */
+  peerDone = false;
+  /** HTTP: our body is complete. WebSocket: our close has been sent. */
+  selfDone = false;
+  readonly #lenientSeq: boolean;
+  readonly #offerRouter: boolean;
+  /** The first packet after a takeover may skip one number: old connection managers keep alive during a handoff. */
+  #mayskipOne = false;
+  #queue: SendQueue | undefined;
+
+  constructor(options: SessionOptions) {
+    this.role = options.role;
+    this.kind = options.kind;
+    this.from = options.from;
+    this.id = options.id;
+    this.peer = options.peer ?? "";
+    this.inCredits = options.credits;
+    this.expiresAtMs = options.nowMs + SESSION_EXPIRE_MS;
+    this.#lenientSeq =
+      options.lenientSeq ?? !(options.role === "responder" && options.kind === "websocket");
+    this.#offerRouter = options.offerRouter ?? false;
+  }
+
+  /** A responder that goes on with a session another owner has begun; it says so with a keep-alive. */
+  static resume(options: ResumeOptions): Session {
+    const session = new Session({
+      role: "responder",
+      kind: options.kind,
+      from: options.from,
+      id: options.id,
+      nowMs: options.nowMs,
+      credits: options.inCredits ?? 0,
+      peer: options.peer,
+      lenientSeq: true,
+    });
+    session.inSeq = options.inSeq;
+    session.outSeq = options.outSeq;
+    session.outCredits = options.outCredits;
+    session.multi = options.multi ?? true;
+    session.routerResp = options.routerResp ?? false;
+    session.#mayskipOne = true;
+    session.peerDone = options.kind === "http";
+    session.keepAlive();
+    return session;
+  }
+
+  get ended(): boolean {
+    return this.state === "ended";
+  }
+
+  /** Body bytes that wait for credits. */
+  get queuedBytes(): number {
+    return this.#queue?.bodyBytes ?? 0;
+  }
+
+  /** Whether anything, also a packet without a body, still waits to be sent. */
+  get hasQueued(): boolean {
+    return this.#queue !== undefined && !this.#queue.isEmpty;
+  }
+
+  /**
+   * Takes one packet of the peer; `seq` is the packet's or the id-list entry's. Never throws.
+   * After `failed`, `error` and `cancel` the session is over; a queued cancel may be left to send.
+   */
+  receive(packet: Packet, seq: number | undefined, nowMs: number): Received {
+    if (this.state === "ended" || this.state === "released") return "ignored";
+    if (packet.type === "error" || packet.type === "cancel") {
+      this.#end();
+      return packet.type;
+    }
+    if (seq !== undefined) {
+      if (seq !== this.inSeq) {
+        if (!(this.#mayskipOne && seq === this.inSeq + 1)) return this.#fail("undefined-condition");
+        this.inSeq = seq;
+      }
+      this.inSeq += 1;
+    } else if (!this.#lenientSeq || this.#isFirstToResponder()) {
+      return this.#fail("undefined-condition");
+    }
+    this.#mayskipOne = false;
+    this.expiresAtMs = nowMs + SESSION_EXPIRE_MS;
+    if (packet.multi) this.multi = true;
+    if (packet.batch) this.batch = true;
+    if (packet.routerResp) this.routerResp = true;
+    // The owner of a session is whoever sent the newest packet: so a session changes hands.
+    if (packet.from !== "" && packet.from !== this.peer) this.peer = packet.from;
+    if (this.state === "paused") this.state = "open";
+    return this.#dispatch(packet);
+  }
+
+  #isFirstToResponder(): boolean {
+    return this.role === "responder" && this.kind === "websocket" && this.inSeq === 0;
+  }
+
+  #dispatch(packet: Packet): Received {
+    switch (packet.type) {
+      case "data":
+        this.outCredits += packet.credits;
+        if (!this.#takeInCredits(packet.body.length)) return this.#fail("undefined-condition");
+        if (this.kind === "http" && !packet.more) this.#peerIsDone();
+        return "data";
+      case "credit":
+        this.outCredits += packet.credits;
+        return "credit";
+      case "keep-alive":
+        return "keep-alive";
+      case "ping":
+      case "pong":
+        if (this.kind === "http") return "ignored";
+        this.outCredits += packet.credits;
+        if (!this.#takeInCredits(packet.body.length)) return this.#fail("undefined-condition");
+        return packet.type;
+      case "close":
+        if (this.kind === "http") return "ignored";
+        this.peerDone = true;
+        if (this.selfDone) this.#end();
+        return "close";
+      case "handoff-start":
+        if (this.role === "responder" || this.state !== "open") return "ignored";
+        this.state = "handoff-requested";
+        return "handoff-start";
+      case "handoff-proceed":
+        if (this.state !== "awaiting-proceed") return "ignored";
+        this.state = "released";
+        return "handoff-proceed";
+      default:
+        return "ignored"; // error and cancel were taken above
+    }
+  }
+
+  #takeInCredits(bytes: number): boolean {
+    this.inCredits -= bytes;
+    return this.inCredits >= -OVERRUN_MAX_BYTES; // Limit: OVERRUN_MAX_BYTES
+  }
+
+  #peerIsDone(): void {
+    this.peerDone = true;
+    // A response ends the exchange, whatever is outstanding of the request.
+    if (this.role === "initiator") this.#end();
+    else if (this.selfDone) this.#end();
+  }
+
+  /** Initiator: the first packet, goes to any server. `first` holds method, uri, headers, body, more. */
+  open(first: Packet): void {
+    first.from = this.from;
+    first.id = this.id;
+    first.credits = this.inCredits;
+    first.multi = true;
+    first.batch = true;
+    first.routerResp = this.#offerRouter;
+    first.stream = this.kind === "http";
+    this.#urgent(first);
+    if (this.kind === "http" && !first.more) this.selfDone = true;
+  }
+
+  /** Responder, HTTP: says that the request has arrived; with `credits` that its body may come. */
+  acknowledge(credits = 0): void {
+    if (credits > 0) this.grant(credits);
+    else this.keepAlive();
+  }
+
+  /** Responder: response head, and as much of the body as is there. Also the 101 of a WebSocket. */
+  respond(head: ResponseHead, body: Bytes, more: boolean): void {
+    const packet = new Packet();
+    packet.code = head.code;
+    packet.reason = head.reason;
+    packet.headers = head.headers;
+    if (this.kind === "websocket") {
+      packet.credits = this.inCredits;
+      this.#urgent(packet);
+      return;
+    }
+    this.#waiting().addHead(packet, body, more);
+  }
+
+  /** HTTP body, in order; `more` false ends it. */
+  write(body: Bytes, more: boolean): void {
+    this.#waiting().addData("", body, more);
+  }
+
+  /** A WebSocket message or a fragment of one. */
+  message(contentType: "text" | "binary" | "", body: Bytes, more: boolean): void {
+    this.#waiting().addData(contentType, body, more);
+  }
+
+  ping(body: Bytes): void {
+    this.#waiting().addControl("ping", body);
+  }
+
+  pong(body: Bytes): void {
+    this.#waiting().addControl("pong", body);
+  }
+
+  /** WebSocket close, behind everything queued; `code` undefined is a close without a code. */
+  close(code: number | undefined, reason: Bytes): void {
+    this.#waiting().addClose(code, reason);
+  }
+
+  /** The application has taken `bytes` of the peer's body: it may send as many more. */
+  grant(bytes: number): void {
+    if (bytes <= 0 || this.state === "ended") return;
+    this.inCredits += bytes;
+    this.#waiting().addCredits(bytes);
+  }
+
+  keepAlive(): void {
+    const packet = new Packet();
+    packet.type = "keep-alive";
+    this.#urgent(packet);
+  }
+
+  /** Responder: asks to give the session away; the send queue must be empty by then. */
+  handoffStart(): void {
+    const packet = new Packet();
+    packet.type = "handoff-start";
+    this.#waiting().addLast(packet);
+  }
+
+  /** Initiator: agrees; from here on it is silent until a packet arrives. */
+  handoffProceed(): void {
+    if (this.state !== "handoff-requested") return;
+    const packet = new Packet();
+    packet.type = "handoff-proceed";
+    this.#waiting().addLast(packet);
+  }
+
+  /** Gives the session up. */
+  cancel(): void {
+    if (this.state === "ended" || this.state === "released") return;
+    const packet = new Packet();
+    packet.type = "cancel";
+    this.#endWith(packet);
+  }
+
+  /** Ends the session and tells the peer why. */
+  fail(condition: string): void {
+    if (this.state === "ended" || this.state === "released") return;
+    const packet = new Packet();
+    packet.type = "error";
+    packet.condition = condition;
+    this.#endWith(packet);
+  }
+
+  /** Responder, WebSocket: refuses the handshake with a whole response. */
+  reject(head: ResponseHead, body: Bytes): void {
+    if (this.state === "ended" || this.state === "released") return;
+    const packet = new Packet();
+    packet.type = "error";
+    packet.condition = "rejected";
+    packet.code = head.code;
+    packet.reason = head.reason;
+    packet.headers = head.headers;
+    packet.body = body;
+    this.#endWith(packet);
+  }
+
+  /** Ends the session without telling anybody: expired, or given to another owner. */
+  forget(): void {
+    this.#queue = undefined;
+    this.state = "ended";
+  }
+
+  /** A session whose handoff was refused goes on here. */
+  takeBack(): void {
+    if (this.state !== "released" && this.state !== "awaiting-proceed") return;
+    this.state = "open";
+    this.#mayskipOne = true;
+    this.keepAlive();
+  }
+
+  /** Counts one packet that is built outside, as an entry of an id list. */
+  nextOutSeq(): number {
+    const seq = this.outSeq;
+    this.outSeq += 1;
+    return seq;
+  }
+
+  /** Takes credits for a body sent by an id list; false if there are not enough, or others wait. */
+  takeOutCredits(bytes: number): boolean {
+    if (this.outCredits < bytes || this.state !== "open" || this.hasQueued) return false;
+    this.outCredits -= bytes;
+    return true;
+  }
+
+  /** Whether a keep-alive may be sent now. */
+  get maySend(): boolean {
+    if (this.state === "ended" || this.state === "paused" || this.state === "released")
+      return false;
+    return this.state !== "awaiting-proceed" && (this.role === "responder" || this.peer !== "");
+  }
+
+  /** The next packet that may be sent now, or undefined. Goes to `peer`; an initiator's first to anybody. */
+  takePacket(): Packet | undefined {
+    const queue = this.#queue;
+    if (queue === undefined) return undefined;
+    if (this.role === "initiator" && this.peer === "" && this.outSeq > 0) {
+      // Nobody to send to yet. If the session is over already, the peer will learn by expiry.
+      return undefined;
+    }
+    if (this.state === "paused" || this.state === "released" || this.state === "awaiting-proceed")
+      return undefined;
+    const packet = queue.take(this.outCredits, this.kind);
+    if (packet === undefined) return undefined;
+    if (queue.isEmpty) this.#queue = undefined;
+    const isBody = packet.type === "data" || packet.type === "ping" || packet.type === "pong";
+    // The body of a request's first packet is sent uncredited.
+    if (isBody && packet.body.length > 0 && packet.uri === "")
+      this.outCredits -= packet.body.length;
+    packet.from = this.from;
+    packet.id = this.id;
+    packet.seq = this.outSeq;
+    this.outSeq += 1;
+    if (this.role === "initiator" || this.outSeq === 1 || packet.type === "keep-alive") {
+      packet.multi = true;
+      packet.batch ||= this.outSeq === 1 && (this.role === "initiator" || this.batch);
+    }
+    this.#sent(packet);
+    return packet;
+  }
+
+  #sent(packet: Packet): void {
+    switch (packet.type) {
+      case "data":
+        if (this.kind === "http" && !packet.more) this.#selfIsDone();
+        return;
+      case "close":
+        this.selfDone = true;
+        if (this.peerDone) this.#end();
+        return;
+      case "handoff-start":
+        this.state = "awaiting-proceed";
+        return;
+      case "handoff-proceed":
+        this.state = "paused";
+        return;
+      default:
+        return;
+    }
+  }
+
+  #selfIsDone(): void {
+    this.selfDone = true;
+    // The first response packet without `more` ends the exchange, also when the upload is not over.
+    if (this.role === "responder") this.#end();
+  }
+
+  snapshot(): SessionSnapshot {
+    return {
+      kind: this.kind,
+      from: this.from,
+      peer: this.peer,
+      id: this.id,
+      inSeq: this.inSeq,
+      outSeq: this.outSeq,
+      outCredits: this.outCredits,
+      inCredits: this.inCredits,
+      multi: this.multi,
+      routerResp: this.routerResp,
+    };
+  }
+
+  #waiting(): SendQueue {
+    this.#queue ??= new SendQueue();
+    return this.#queue;
+  }
+
+  #urgent(packet: Packet): void {
+    this.#waiting().addFirst(packet);
+  }
+
+  #fail(condition: string): Received {
+    this.failure = condition;
+    const packet = new Packet();
+    packet.type = "cancel";
+    this.#endWith(packet);
+    return "failed";
+  }
+
+  #endWith(packet: Packet): void {
+    const wasOpened = this.role === "responder" || this.outSeq > 0;
+    this.#queue = undefined;
+    this.state = "ended";
+    if (wasOpened) this.#waiting().addFirst(packet);
+  }
+
+  #end(): void {
+    this.#queue = undefined;
+    this.state = "ended";
+  }
+}
