@@ -1,1 +1,8 @@
-export {};
+export {
+  DEFAULT_HWM,
+  type Frames,
+  OVERFLOW_MAX,
+  type SocketOptions,
+  type SocketType,
+  ZmqSocket,
+} from "./socket.ts";

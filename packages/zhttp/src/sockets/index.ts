@@ -1,1 +1,6 @@
-export {};
+export {
+  InitiatorSockets,
+  type InitiatorSocketsOptions,
+  type SocketAddress,
+} from "./initiator-sockets.ts";
+export { ResponderSockets, type ResponderSocketsOptions } from "./responder-sockets.ts";

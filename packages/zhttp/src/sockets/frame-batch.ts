@@ -1,0 +1,57 @@
+import { ByteWriter } from "@pushpin/tnetstrings";
+import type { Packet } from "../core/packet.ts";
+import { writePacket } from "../core/packet-encoder.ts";
+
+/** A frame goes out at 16 packets, 64 KB or the end of the event-loop turn; larger batches make packets travel in convoys. */
+export const BATCH_PACKETS_MAX = 16;
+export const BATCH_BYTES_MAX = 65_536;
+
+/** Packets for one receiver, collected into one `B` frame. */
+export class FrameBatch {
+  readonly #address: string;
+  readonly #writer = new ByteWriter();
+  readonly #send: (frame: Buffer) => void;
+  #count = 0;
+
+  /** `address` stands in front of the letter: empty, or the topic of a PUB with its blank. */
+  constructor(address: string, send: (frame: Buffer) => void) {
+    this.#address = address;
+    this.#send = send;
+  }
+
+  get isEmpty(): boolean {
+    return this.#count === 0;
+  }
+
+  add(packet: Packet): void {
+    if (this.#count === 0) this.#writer.add(`${this.#address}B`);
+    writePacket(this.#writer, packet);
+    this.#count += 1;
+    if (this.#count >= BATCH_PACKETS_MAX || this.#writer.length >= BATCH_BYTES_MAX) this.flush();
+  }
+
+  flush(): void {
+    if (this.#count === 0) return;
+    this.#count = 0;
+    this.#send(this.#writer.take());
+  }
+}
+
+/** The batches that have something to send; all are flushed at the end of the event-loop turn. */
+export class FlushTurn {
+  readonly #dirty: FrameBatch[] = [];
+  #scheduled = false;
+
+  touch(batch: FrameBatch): void {
+    this.#dirty.push(batch);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.flush());
+  }
+
+  flush(): void {
+    this.#scheduled = false;
+    for (const batch of this.#dirty) batch.flush();
+    this.#dirty.length = 0;
+  }
+}

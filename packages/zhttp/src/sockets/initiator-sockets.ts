@@ -1,0 +1,143 @@
+import type { Logger } from "@pushpin/log";
+import { ZmqSocket } from "@pushpin/zmq";
+import type { Packet } from "../core/packet.ts";
+import { decodeFrame } from "../core/packet-decoder.ts";
+import { encodePacket } from "../core/packet-encoder.ts";
+import { FlushTurn, FrameBatch } from "./frame-batch.ts";
+import { BATCH_TOPIC, BatchPeers } from "./peers.ts";
+
+export interface SocketAddress {
+  readonly specs: readonly string[];
+  readonly mode: "bind" | "connect";
+}
+
+export interface InitiatorSocketsOptions {
+  readonly instanceId: string;
+  /** First packets, to any responder. */
+  readonly push: SocketAddress;
+  /** Follow-ups, addressed. */
+  readonly stream: SocketAddress;
+  /** Answers. */
+  readonly sub: SocketAddress;
+  /** Responders may answer over the stream ROUTER too: it carries our id. Default true. */
+  readonly identityOnStream?: boolean;
+  /** Both ends of the PUSH link are known to be ours: first packets go in `B` frames. */
+  readonly batchFirst?: boolean;
+  readonly pushHwm?: number;
+  readonly ipcFileMode?: number;
+  readonly log: Logger;
+  readonly onPacket: (packet: Packet) => void;
+  /** A follow-up for a peer that is gone. */
+  readonly onUnroutable?: (peer: string) => void;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** The three sockets of a ZHTTP initiator: PUSH, ROUTER, SUB (wire.md 2.2, 2.3, 2.6, 2.8). */
+export class InitiatorSockets {
+  malformed = 0;
+  readonly #options: InitiatorSocketsOptions;
+  readonly #turn = new FlushTurn();
+  readonly #peers = new BatchPeers();
+  readonly #batches = new Map<string, FrameBatch>();
+  readonly #firstBatch: FrameBatch | undefined;
+  #push!: ZmqSocket;
+  #stream!: ZmqSocket;
+  #sub!: ZmqSocket;
+
+  private constructor(options: InitiatorSocketsOptions) {
+    this.#options = options;
+    if (options.batchFirst)
+      this.#firstBatch = new FrameBatch("", (frame) => this.#push.send(frame));
+  }
+
+  static async open(options: InitiatorSocketsOptions): Promise<InitiatorSockets> {
+    const sockets = new InitiatorSockets(options);
+    const { instanceId, log } = options;
+    const shared = {
+      log,
+      ...(options.ipcFileMode === undefined ? {} : { ipcFileMode: options.ipcFileMode }),
+    };
+    // The SUB first: an answer must find it subscribed.
+    sockets.#sub = await ZmqSocket.open({
+      ...shared,
+      type: "sub",
+      ...options.sub,
+      subscribe: [`${instanceId} `, `${BATCH_TOPIC}${instanceId}`],
+      onMessage: (frames) => sockets.#received(frames[0], instanceId.length + 1),
+    });
+    sockets.#stream = await ZmqSocket.open({
+      ...shared,
+      type: "router",
+      ...options.stream,
+      immediate: options.stream.mode === "connect",
+      lingerMs: 500,
+      ...(options.identityOnStream === false ? {} : { identity: instanceId }),
+      onMessage: (frames) => sockets.#received(frames[frames.length - 1], 0),
+      onUnroutable: (frames) =>
+        options.onUnroutable?.(Buffer.from(frames[0] ?? EMPTY).toString("latin1")),
+    });
+    sockets.#push = await ZmqSocket.open({
+      ...shared,
+      type: "push",
+      ...options.push,
+      sendHwm: options.pushHwm ?? 128,
+    });
+    return sockets;
+  }
+
+  /** First packets given up because nobody took them. */
+  get dropped(): number {
+    return this.#push.dropped + this.#stream.dropped;
+  }
+
+  /** The first packet of a session: whoever is free takes it. */
+  sendFirst(packet: Packet): void {
+    const batch = this.#firstBatch;
+    if (batch === undefined) {
+      this.#push.send(encodePacket(packet));
+      return;
+    }
+    if (batch.isEmpty) this.#turn.touch(batch);
+    batch.add(packet);
+  }
+
+  /** A follow-up to the owner of the session. */
+  send(to: string, packet: Packet): void {
+    if (!this.#peers.has(to)) {
+      this.#stream.send([Buffer.from(to, "latin1"), EMPTY, encodePacket(packet)]);
+      return;
+    }
+    const batch = this.#batches.get(to) ?? this.#openBatch(to);
+    if (batch.isEmpty) this.#turn.touch(batch);
+    batch.add(packet);
+  }
+
+  async close(): Promise<void> {
+    this.#turn.flush();
+    await Promise.all([this.#push.close(), this.#stream.close(), this.#sub.close()]);
+  }
+
+  #openBatch(to: string): FrameBatch {
+    const address = Buffer.from(to, "latin1");
+    const batch = new FrameBatch("", (frame) => this.#stream.send([address, EMPTY, frame]));
+    if (this.#batches.size >= 1024) this.#batches.clear();
+    this.#batches.set(to, batch);
+    return batch;
+  }
+
+  #received(frame: Buffer | undefined, start: number): void {
+    if (frame === undefined) return;
+    decodeFrame(frame, start, this.#onPacket, this.#onMalformed);
+  }
+
+  readonly #onPacket = (packet: Packet): void => {
+    if (packet.batch) this.#peers.add(packet.from);
+    this.#options.onPacket(packet);
+  };
+
+  readonly #onMalformed = (error: string): void => {
+    this.malformed += 1;
+    this.#options.log.warn("malformed packet dropped", { error, dropped: this.malformed });
+  };
+}

@@ -1,0 +1,157 @@
+import type { Logger } from "@pushpin/log";
+import { ZmqSocket } from "@pushpin/zmq";
+import type { Packet } from "../core/packet.ts";
+import { decodeFrame } from "../core/packet-decoder.ts";
+import { encodePacket } from "../core/packet-encoder.ts";
+import { FlushTurn, FrameBatch } from "./frame-batch.ts";
+import type { SocketAddress } from "./initiator-sockets.ts";
+import { BATCH_TOPIC, BatchPeers } from "./peers.ts";
+
+export interface ResponderSocketsOptions {
+  readonly instanceId: string;
+  /** First packets; absent where sessions come from elsewhere (handler). */
+  readonly pull?: SocketAddress;
+  readonly stream: SocketAddress;
+  readonly pub: SocketAddress;
+  readonly ipcFileMode?: number;
+  readonly log: Logger;
+  readonly onFirst: (packet: Packet) => void;
+  readonly onPacket: (packet: Packet) => void;
+  /** An initiator subscribed to its answers, or went away. */
+  readonly onPeer?: (instanceId: string, present: boolean) => void;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * The three sockets of a ZHTTP responder: PULL, ROUTER, and XPUB in the place of the original's
+ * PUB, which sees initiators come and go.
+ */
+export class ResponderSockets {
+  malformed = 0;
+  readonly #options: ResponderSocketsOptions;
+  readonly #turn = new FlushTurn();
+  readonly #peers = new BatchPeers();
+  readonly #pubBatches = new Map<string, FrameBatch>();
+  readonly #routerBatches = new Map<string, FrameBatch>();
+  /** Topics seen by the XPUB; only an initiator of the original may be absent from it for a moment. */
+  readonly #present = new Set<string>();
+  #pull: ZmqSocket | undefined;
+  #stream!: ZmqSocket;
+  #pub!: ZmqSocket;
+
+  private constructor(options: ResponderSocketsOptions) {
+    this.#options = options;
+  }
+
+  static async open(options: ResponderSocketsOptions): Promise<ResponderSockets> {
+    const sockets = new ResponderSockets(options);
+    const { log } = options;
+    const shared = {
+      log,
+      ...(options.ipcFileMode === undefined ? {} : { ipcFileMode: options.ipcFileMode }),
+    };
+    sockets.#pub = await ZmqSocket.open({
+      ...shared,
+      type: "xpub",
+      ...options.pub,
+      lingerMs: 500,
+      onSubscription: (topic, present) => sockets.#subscription(topic, present),
+    });
+    sockets.#stream = await ZmqSocket.open({
+      ...shared,
+      type: "router",
+      ...options.stream,
+      identity: options.instanceId,
+      lingerMs: 500,
+      onMessage: (frames) => sockets.#received(frames[frames.length - 1], options.onPacket),
+    });
+    if (options.pull !== undefined) {
+      sockets.#pull = await ZmqSocket.open({
+        ...shared,
+        type: "pull",
+        ...options.pull,
+        receiveHwm: 100,
+        onMessage: (frames) => sockets.#received(frames[0], options.onFirst),
+      });
+    }
+    return sockets;
+  }
+
+  /** Sends to the initiator `to`; over the stream ROUTER where it offered that. */
+  send(to: string, packet: Packet, viaRouter: boolean): void {
+    if (!this.#peers.has(to)) {
+      if (viaRouter) this.#stream.send([Buffer.from(to, "latin1"), EMPTY, encodePacket(packet)]);
+      else this.#pub.send(Buffer.concat([Buffer.from(`${to} `, "latin1"), encodePacket(packet)]));
+      return;
+    }
+    const batches = viaRouter ? this.#routerBatches : this.#pubBatches;
+    const batch = batches.get(to) ?? this.#openBatch(batches, to, viaRouter);
+    if (batch.isEmpty) this.#turn.touch(batch);
+    batch.add(packet);
+  }
+
+  /** Tells the sockets that `to` takes `B` frames, where a session came by another way (accept). */
+  noteBatchPeer(to: string): void {
+    this.#peers.add(to);
+  }
+
+  isBatchPeer(id: string): boolean {
+    return this.#peers.has(id);
+  }
+
+  isPresent(instanceId: string): boolean {
+    return this.#present.has(instanceId);
+  }
+
+  /** Stops taking new sessions; they wait at the initiator. */
+  pauseIntake(): void {
+    this.#pull?.pause();
+  }
+
+  resumeIntake(): void {
+    this.#pull?.resume();
+  }
+
+  async close(): Promise<void> {
+    this.#turn.flush();
+    await Promise.all([this.#pull?.close(), this.#stream.close(), this.#pub.close()]);
+  }
+
+  #openBatch(batches: Map<string, FrameBatch>, to: string, viaRouter: boolean): FrameBatch {
+    const address = Buffer.from(to, "latin1");
+    const batch = viaRouter
+      ? new FrameBatch("", (frame) => this.#stream.send([address, EMPTY, frame]))
+      : new FrameBatch(`${to} `, (frame) => this.#pub.send(frame));
+    if (batches.size >= 1024) batches.clear();
+    batches.set(to, batch);
+    return batch;
+  }
+
+  #subscription(topic: string, present: boolean): void {
+    if (topic.startsWith(BATCH_TOPIC)) {
+      if (present) this.#peers.add(topic.slice(BATCH_TOPIC.length));
+      return;
+    }
+    const id = topic.endsWith(" ") ? topic.slice(0, -1) : topic;
+    if (present) this.#present.add(id);
+    else this.#present.delete(id);
+    this.#options.onPeer?.(id, present);
+  }
+
+  #received(frame: Buffer | undefined, deliver: (packet: Packet) => void): void {
+    if (frame === undefined) return;
+    decodeFrame(
+      frame,
+      0,
+      (packet) => {
+        if (packet.batch) this.#peers.add(packet.from);
+        deliver(packet);
+      },
+      (error) => {
+        this.malformed += 1;
+        this.#options.log.warn("malformed packet dropped", { error, dropped: this.malformed });
+      },
+    );
+  }
+}

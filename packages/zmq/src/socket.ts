@@ -1,0 +1,274 @@
+import { chmod, mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Logger } from "@pushpin/log";
+import {
+  Dealer,
+  type Socket as NativeSocket,
+  Publisher,
+  Pull,
+  Push,
+  Router,
+  Subscriber,
+  XPublisher,
+} from "zeromq";
+
+export type SocketType = "push" | "pull" | "router" | "dealer" | "pub" | "xpub" | "sub";
+
+/** One ZeroMQ message: its parts in order. */
+export type Frames = Uint8Array | Uint8Array[];
+
+export interface SocketOptions {
+  readonly type: SocketType;
+  /** `ipc://path` or `tcp://host:port`. Where the socket binds, only the first counts unless `bindAll`. */
+  readonly specs: readonly string[];
+  readonly mode: "bind" | "connect";
+  readonly bindAll?: boolean;
+  readonly log: Logger;
+  /** ROUTER and DEALER: what peers address. */
+  readonly identity?: string;
+  /** Messages per peer. Default 101,000: application credits bound what is really in flight. */
+  readonly sendHwm?: number;
+  readonly receiveHwm?: number;
+  readonly lingerMs?: number;
+  /** Connecting sockets: queue nothing for a peer that is not connected. */
+  readonly immediate?: boolean;
+  /** Mode of bound ipc files; absent: the umask decides. */
+  readonly ipcFileMode?: number;
+  /** SUB: byte-string prefixes subscribed from the start. */
+  readonly subscribe?: readonly string[];
+  readonly tcpKeepAlive?: boolean;
+  /** PUSH and DEALER: messages that wait while no peer takes any. Default `OVERFLOW_MAX`. */
+  readonly overflowMax?: number;
+  readonly onMessage?: (frames: Buffer[]) => void;
+  /** XPUB: a peer's subscription came or went. */
+  readonly onSubscription?: (topic: string, present: boolean) => void;
+  /** ROUTER: nobody has the identity of the first part. */
+  readonly onUnroutable?: (frames: Uint8Array[]) => void;
+}
+
+export const DEFAULT_HWM = 101_000;
+/** Limit: messages waiting in a PUSH or DEALER without peers; the newest is dropped and counted. */
+export const OVERFLOW_MAX = 100_000;
+const OVERFLOW_RETRY_MS = 5;
+const RECONNECT_INTERVAL_MS = 20;
+/** Receives settle without a turn of the event loop, so a busy socket would starve all others. */
+const RECEIVE_BUDGET_MESSAGES = 256;
+const RECEIVE_BUDGET_MS = 2;
+
+interface Receiving {
+  [Symbol.asyncIterator](): AsyncIterator<Buffer[]>;
+}
+
+/**
+ * A ZeroMQ socket that never blocks and never throws on send: what cannot be sent now waits in a
+ * bounded queue (PUSH, DEALER) or is dropped and counted (ROUTER, PUB).
+ */
+export class ZmqSocket {
+  /** Messages given up: queue full, peer unknown or too far behind. */
+  dropped = 0;
+  readonly #native: NativeSocket;
+  readonly #options: SocketOptions;
+  #overflow: Frames[] = [];
+  #retryTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+  #paused: { resume: () => void; until: Promise<void> } | undefined;
+  #received: Promise<void> | undefined;
+
+  private constructor(native: NativeSocket, options: SocketOptions) {
+    this.#native = native;
+    this.#options = options;
+  }
+
+  /** Binds or connects; rejects with a sentence that names the endpoint if that fails. */
+  static async open(options: SocketOptions): Promise<ZmqSocket> {
+    const native = createNative(options);
+    const socket = new ZmqSocket(native, options);
+    try {
+      if (options.mode === "connect") for (const spec of options.specs) native.connect(spec);
+      else {
+        const specs = options.bindAll ? options.specs : options.specs.slice(0, 1);
+        for (const spec of specs) await bind(native, spec, options.ipcFileMode);
+      }
+    } catch (error) {
+      native.close();
+      throw error;
+    }
+    // A receive is pending from now on: a bound SUB otherwise loses the first packets of a peer.
+    if (options.onMessage !== undefined || options.onSubscription !== undefined)
+      socket.#received = socket.#receive(native as unknown as Receiving);
+    return socket;
+  }
+
+  get overflowLength(): number {
+    return this.#overflow.length;
+  }
+
+  /** Sends one message. Never blocks; the buffers belong to ZeroMQ from now on. */
+  send(frames: Frames): void {
+    if (this.#closed) return;
+    if (this.#overflow.length > 0) {
+      this.#keep(frames);
+      return;
+    }
+    (this.#native as unknown as { send(frames: Frames): Promise<void> })
+      .send(frames)
+      .catch((error: unknown) => this.#notSent(frames, error));
+  }
+
+  subscribe(topic: string): void {
+    (this.#native as Subscriber).subscribe(Buffer.from(topic, "latin1"));
+  }
+
+  unsubscribe(topic: string): void {
+    (this.#native as Subscriber).unsubscribe(Buffer.from(topic, "latin1"));
+  }
+
+  /** Stops reading; what arrives waits in ZeroMQ and then at the sender. */
+  pause(): void {
+    if (this.#paused !== undefined || this.#closed) return;
+    let resume = () => {};
+    const until = new Promise<void>((resolve) => {
+      resume = resolve;
+    });
+    this.#paused = { resume, until };
+  }
+
+  resume(): void {
+    this.#paused?.resume();
+    this.#paused = undefined;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.resume();
+    clearTimeout(this.#retryTimer);
+    this.#native.close();
+    await this.#received;
+  }
+
+  #notSent(frames: Frames, error: unknown): void {
+    if (this.#closed) return;
+    const code = (error as { code?: string }).code;
+    if (this.#options.type === "router") {
+      this.dropped += 1;
+      if (code === "EHOSTUNREACH")
+        this.#options.onUnroutable?.(Array.isArray(frames) ? frames : [frames]);
+      else this.#options.log.warn("peer too far behind, packet dropped", { code });
+      return;
+    }
+    this.#keep(frames);
+  }
+
+  #keep(frames: Frames): void {
+    // Limit: OVERFLOW_MAX
+    if (this.#overflow.length >= (this.#options.overflowMax ?? OVERFLOW_MAX)) {
+      this.dropped += 1;
+      if (this.dropped % 1000 === 1)
+        this.#options.log.warn("no peer takes messages, dropped", {
+          spec: this.#options.specs[0],
+          dropped: this.dropped,
+        });
+      return;
+    }
+    this.#overflow.push(frames);
+    this.#retryTimer ??= setTimeout(() => this.#retry(), OVERFLOW_RETRY_MS);
+  }
+
+  #retry(): void {
+    this.#retryTimer = undefined;
+    if (this.#closed || this.#overflow.length === 0) return;
+    if (!(this.#native as unknown as { writable: boolean }).writable) {
+      this.#retryTimer = setTimeout(() => this.#retry(), OVERFLOW_RETRY_MS);
+      return;
+    }
+    const waiting = this.#overflow;
+    this.#overflow = [];
+    for (const frames of waiting) this.send(frames);
+  }
+
+  async #receive(native: Receiving): Promise<void> {
+    const { onMessage, onSubscription, log } = this.#options;
+    let left = RECEIVE_BUDGET_MESSAGES;
+    let startedMs = performance.now();
+    try {
+      for await (const frames of native) {
+        try {
+          if (onSubscription !== undefined) noteSubscription(frames, onSubscription);
+          else onMessage?.(frames);
+        } catch (error) {
+          // A bug of ours must not end the receive loop unseen: it ends the process, as any other.
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+        if (this.#paused !== undefined) await this.#paused.until;
+        left -= 1;
+        if (left === 0 || (left % 16 === 0 && performance.now() - startedMs > RECEIVE_BUDGET_MS)) {
+          await new Promise((resolve) => setImmediate(resolve));
+          left = RECEIVE_BUDGET_MESSAGES;
+          startedMs = performance.now();
+        }
+      }
+    } catch (error) {
+      if (!this.#closed)
+        log.error("receiving ended", { spec: this.#options.specs[0], error: String(error) });
+    }
+  }
+}
+
+function noteSubscription(
+  frames: Buffer[],
+  onSubscription: (topic: string, present: boolean) => void,
+) {
+  const frame = frames[0];
+  if (frame === undefined || frame.length === 0) return;
+  onSubscription(frame.toString("latin1", 1), frame[0] === 1);
+}
+
+async function bind(native: NativeSocket, spec: string, mode: number | undefined): Promise<void> {
+  const path = spec.startsWith("ipc://") ? spec.slice("ipc://".length) : undefined;
+  try {
+    if (path !== undefined) await mkdir(dirname(path), { recursive: true });
+    await native.bind(spec);
+    if (path !== undefined && mode !== undefined) await chmod(path, mode);
+  } catch (error) {
+    throw new Error(`unable to bind to ${spec}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function createNative(options: SocketOptions): NativeSocket {
+  const common = {
+    linger: options.lingerMs ?? 0,
+    reconnectInterval: RECONNECT_INTERVAL_MS,
+    ...(options.tcpKeepAlive
+      ? { tcpKeepalive: 1, tcpKeepaliveIdle: 30, tcpKeepaliveCount: 6, tcpKeepaliveInterval: 5 }
+      : {}),
+  };
+  const sending = {
+    sendHighWaterMark: options.sendHwm ?? DEFAULT_HWM,
+    sendTimeout: 0,
+    ...(options.immediate ? { immediate: true } : {}),
+  };
+  const receiving = { receiveHighWaterMark: options.receiveHwm ?? DEFAULT_HWM };
+  const identity = options.identity === undefined ? {} : { routingId: options.identity };
+  switch (options.type) {
+    case "push":
+      return new Push({ ...common, ...sending });
+    case "pull":
+      return new Pull({ ...common, ...receiving });
+    case "router":
+      return new Router({ ...common, ...sending, ...receiving, ...identity, mandatory: true });
+    case "dealer":
+      return new Dealer({ ...common, ...sending, ...receiving, ...identity });
+    case "pub":
+      return new Publisher({ ...common, ...sending });
+    case "xpub":
+      return new XPublisher({ ...common, ...sending, ...receiving });
+    case "sub": {
+      const socket = new Subscriber({ ...common, ...receiving });
+      for (const topic of options.subscribe ?? []) socket.subscribe(Buffer.from(topic, "latin1"));
+      return socket;
+    }
+  }
+}
