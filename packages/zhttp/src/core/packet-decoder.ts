@@ -168,76 +168,96 @@ function setField(
   to: number,
   type: number,
 ): void {
-  const is = (key: string) => key.length === keyLength && keys.startsWith(key, keyStart);
   switch (keys.charCodeAt(keyStart)) {
     case 0x62: // b
-      if (is("body")) packet.body = bytesValue("body", text, from, to, type);
+      if (matches(keys, keyStart, keyLength, "body"))
+        packet.body = bytesValue("body", text, from, to, type);
       return;
     case 0x63: // c
-      if (is("credits")) packet.credits = integerValue("credits", text, from, to, type);
-      else if (is("code")) packet.code = integerValue("code", text, from, to, type);
-      else if (is("content-type"))
+      if (matches(keys, keyStart, keyLength, "credits"))
+        packet.credits = integerValue("credits", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "code"))
+        packet.code = integerValue("code", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "content-type"))
         packet.contentType = bytesValue("content-type", text, from, to, type);
-      else if (is("condition")) packet.condition = bytesValue("condition", text, from, to, type);
-      else if (is("connect-host"))
+      else if (matches(keys, keyStart, keyLength, "condition"))
+        packet.condition = bytesValue("condition", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "connect-host"))
         packet.connectHost = bytesValue("connect-host", text, from, to, type);
-      else if (is("connect-port"))
+      else if (matches(keys, keyStart, keyLength, "connect-port"))
         packet.connectPort = integerValue("connect-port", text, from, to, type);
-      else if (is("client-cert"))
+      else if (matches(keys, keyStart, keyLength, "client-cert"))
         packet.clientCert = bytesValue("client-cert", text, from, to, type);
-      else if (is("client-key")) packet.clientKey = bytesValue("client-key", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "client-key"))
+        packet.clientKey = bytesValue("client-key", text, from, to, type);
       return;
     case 0x65: // e
-      if (is("ext")) setExt(packet, text, from, to, type);
+      if (matches(keys, keyStart, keyLength, "ext")) setExt(packet, text, from, to, type);
       return;
     case 0x66: // f
-      if (is("from")) packet.from = bytesValue("from", text, from, to, type);
-      else if (is("follow-redirects"))
+      if (matches(keys, keyStart, keyLength, "from"))
+        packet.from = bytesValue("from", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "follow-redirects"))
         packet.followRedirects = booleanValue("follow-redirects", text, from, to, type);
       return;
     case 0x68: // h
-      if (is("headers")) packet.headers = headersValue(text, from, to, type);
+      if (matches(keys, keyStart, keyLength, "headers"))
+        packet.headers = headersValue(text, from, to, type);
       return;
     case 0x69: // i
-      if (is("id")) setId(packet, text, from, to, type);
-      else if (is("ignore-policies"))
+      if (matches(keys, keyStart, keyLength, "id")) setId(packet, text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "ignore-policies"))
         packet.ignorePolicies = booleanValue("ignore-policies", text, from, to, type);
-      else if (is("ignore-tls-errors"))
+      else if (matches(keys, keyStart, keyLength, "ignore-tls-errors"))
         packet.ignoreTlsErrors = booleanValue("ignore-tls-errors", text, from, to, type);
       return;
     case 0x6d: // m
-      if (is("more")) packet.more = booleanValue("more", text, from, to, type);
-      else if (is("method")) packet.method = bytesValue("method", text, from, to, type);
-      else if (is("max-size")) packet.maxSize = integerValue("max-size", text, from, to, type);
+      if (matches(keys, keyStart, keyLength, "more"))
+        packet.more = booleanValue("more", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "method"))
+        packet.method = bytesValue("method", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "max-size"))
+        packet.maxSize = integerValue("max-size", text, from, to, type);
       return;
     case 0x70: // p
-      if (is("peer-address")) packet.peerAddress = bytesValue("peer-address", text, from, to, type);
-      else if (is("peer-port")) packet.peerPort = integerValue("peer-port", text, from, to, type);
-      else if (is("passthrough"))
+      if (matches(keys, keyStart, keyLength, "peer-address"))
+        packet.peerAddress = bytesValue("peer-address", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "peer-port"))
+        packet.peerPort = integerValue("peer-port", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "passthrough"))
         packet.passthrough = mapValue("passthrough", text, from, to, type);
       return;
     case 0x72: // r
-      if (is("reason")) packet.reason = bytesValue("reason", text, from, to, type);
-      else if (is("router-resp"))
+      if (matches(keys, keyStart, keyLength, "reason"))
+        packet.reason = bytesValue("reason", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "router-resp"))
         packet.routerResp = booleanValue("router-resp", text, from, to, type);
       return;
     case 0x73: // s
-      if (is("seq")) packet.seq = integerValue("seq", text, from, to, type);
-      else if (is("stream")) packet.stream = booleanValue("stream", text, from, to, type);
+      if (matches(keys, keyStart, keyLength, "seq"))
+        packet.seq = integerValue("seq", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "stream"))
+        packet.stream = booleanValue("stream", text, from, to, type);
       return;
     case 0x74: // t
-      if (is("type")) packet.type = typeValue(text, from, to, type);
-      else if (is("timeout")) packet.timeoutMs = integerValue("timeout", text, from, to, type);
-      else if (is("trust-connect-host"))
+      if (matches(keys, keyStart, keyLength, "type")) packet.type = typeValue(text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "timeout"))
+        packet.timeoutMs = integerValue("timeout", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "trust-connect-host"))
         packet.trustConnectHost = booleanValue("trust-connect-host", text, from, to, type);
       return;
     case 0x75: // u
-      if (is("uri")) packet.uri = bytesValue("uri", text, from, to, type);
-      else if (is("user-data"))
+      if (matches(keys, keyStart, keyLength, "uri"))
+        packet.uri = bytesValue("uri", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "user-data"))
         packet.userData = `${to - from}:${text.substring(from, to)}${String.fromCharCode(type)}`;
       return;
     default: // unknown keys are ignored
   }
+}
+
+function matches(keys: string, start: number, length: number, key: string): boolean {
+  return key.length === length && keys.startsWith(key, start);
 }
 
 function bytesValue(key: string, text: string, from: number, to: number, type: number): string {

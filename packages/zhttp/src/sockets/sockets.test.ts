@@ -1,0 +1,170 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { memoryLog } from "@pushpin/log";
+import { encode } from "@pushpin/tnetstrings";
+import { ZmqSocket } from "@pushpin/zmq";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { encodePacket, Packet } from "../core/index.ts";
+import { InitiatorSockets } from "./initiator-sockets.ts";
+import { ResponderSockets } from "./responder-sockets.ts";
+
+let directory: string;
+const open: { close(): Promise<void> }[] = [];
+const log = memoryLog();
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "zhttp-"));
+});
+
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+const at = (name: string, mode: "bind" | "connect") => ({
+  specs: [`ipc://${directory}/${name}`],
+  mode,
+});
+
+/** Packets as they arrive, awaited one by one. */
+class Inbox {
+  #packets: Packet[] = [];
+  #waiting: ((packet: Packet) => void)[] = [];
+  readonly take = (packet: Packet): void => {
+    const waiting = this.#waiting.shift();
+    if (waiting === undefined) this.#packets.push(packet);
+    else waiting(packet);
+  };
+  next(): Promise<Packet> {
+    const packet = this.#packets.shift();
+    if (packet !== undefined) return Promise.resolve(packet);
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+async function pair(batchFirst: boolean) {
+  const firsts = new Inbox();
+  const follows = new Inbox();
+  const answers = new Inbox();
+  let appeared: (id: string) => void = () => {};
+  const initiatorSeen = new Promise<string>((resolve) => {
+    appeared = resolve;
+  });
+  const initiator = await InitiatorSockets.open({
+    instanceId: "cm-1",
+    push: at("out", "bind"),
+    stream: at("out-stream", "bind"),
+    sub: at("in", "bind"),
+    batchFirst,
+    log,
+    onPacket: answers.take,
+  });
+  open.push(initiator);
+  const responder = await ResponderSockets.open({
+    instanceId: "px-1",
+    pull: at("out", "connect"),
+    stream: at("out-stream", "connect"),
+    pub: at("in", "connect"),
+    log,
+    onFirst: firsts.take,
+    onPacket: follows.take,
+    onPeer: (id, present) => present && appeared(id),
+  });
+  open.push(responder);
+  expect(await initiatorSeen).toBe("cm-1");
+  return { initiator, responder, firsts, follows, answers };
+}
+
+function packet(fields: Partial<Packet>): Packet {
+  return Object.assign(new Packet(), fields);
+}
+
+describe.each([false, true])("given both ends of ours, first packets batched: %s", (batchFirst) => {
+  test("when a session runs, then packets of each link arrive in order", async () => {
+    const { initiator, responder, firsts, follows, answers } = await pair(batchFirst);
+    for (let seq = 0; seq < 40; seq += 1)
+      initiator.sendFirst(packet({ from: "cm-1", id: `${seq}`, seq: 0, batch: true }));
+    for (let i = 0; i < 40; i += 1) expect((await firsts.next()).id).toBe(`${i}`);
+    expect(responder.isBatchPeer("cm-1")).toBe(true);
+    for (let seq = 0; seq < 40; seq += 1)
+      responder.send(
+        "cm-1",
+        packet({ from: "px-1", id: "0", seq, body: Buffer.alloc(6000, seq), batch: true }),
+        false,
+      );
+    for (let i = 0; i < 40; i += 1) expect((await answers.next()).seq).toBe(i);
+    for (let seq = 1; seq < 40; seq += 1)
+      initiator.send("px-1", packet({ from: "cm-1", id: "0", seq }));
+    for (let i = 1; i < 40; i += 1) expect((await follows.next()).seq).toBe(i);
+    responder.send("cm-1", packet({ from: "px-1", id: "0", seq: 99 }), true);
+    expect((await answers.next()).seq).toBe(99);
+  });
+});
+
+describe("given a responder of ours and sockets as the original has them", () => {
+  test("when answers go out, then each is one part: id, blank, T and one tnetstring", async () => {
+    const frames: Buffer[][] = [];
+    let arrived = () => {};
+    const two = new Promise<void>((resolve) => {
+      arrived = () => frames.length === 2 && resolve();
+    });
+    const sub = await ZmqSocket.open({
+      ...at("in", "bind"),
+      type: "sub",
+      log,
+      subscribe: ["condure "],
+      onMessage: (one) => {
+        frames.push(one);
+        arrived();
+      },
+    });
+    open.push(sub);
+    let appeared = () => {};
+    const seen = new Promise<void>((resolve) => {
+      appeared = resolve;
+    });
+    const responder = await ResponderSockets.open({
+      instanceId: "px-1",
+      stream: at("out-stream", "connect"),
+      pub: at("in", "connect"),
+      log,
+      onFirst: () => {},
+      onPacket: () => {},
+      onPeer: () => appeared(),
+    });
+    open.push(responder);
+    await seen;
+    for (const seq of [0, 1])
+      responder.send("condure", packet({ from: "px-1", id: "a", seq }), false);
+    await two;
+    expect(frames.map((one) => one[0]?.toString())).toEqual([
+      "condure T33:4:from,4:px-1,2:id,1:a,3:seq,1:0#}",
+      "condure T33:4:from,4:px-1,2:id,1:a,3:seq,1:1#}",
+    ]);
+  });
+
+  test("when garbage arrives, then it is counted and logged, and the next packet is read", async () => {
+    const push = await ZmqSocket.open({ ...at("out", "bind"), type: "push", log });
+    open.push(push);
+    const firsts = new Inbox();
+    const responder = await ResponderSockets.open({
+      instanceId: "px-1",
+      pull: at("out", "connect"),
+      stream: at("out-stream", "connect"),
+      pub: at("in", "connect"),
+      log,
+      onFirst: firsts.take,
+      onPacket: () => {},
+    });
+    open.push(responder);
+    // Connected from here on: what is sent now keeps its order.
+    push.send(encodePacket(packet({ from: "cm", id: "first" })));
+    await firsts.next();
+    for (const garbage of ["", "J{}", "T5:abc", "T9999999999999:"]) push.send(Buffer.from(garbage));
+    push.send(Buffer.concat([Buffer.from("T"), encode(["not a map"])]));
+    push.send(encodePacket(packet({ from: "cm", id: "good" })));
+    expect((await firsts.next()).id).toBe("good");
+    expect(responder.malformed).toBe(5);
+  });
+});
