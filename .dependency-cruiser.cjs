@@ -11,7 +11,7 @@ const LAYERS = {
   grip: ["http", "tnetstrings"],
   stats: ["tnetstrings", "clock", "http", "zmq", "log"],
   zrpc: ["zhttp", "tnetstrings", "clock", "zmq", "log"],
-  daemon: ["config", "log", "zmq", "stats"],
+  daemon: ["config", "log", "clock", "zmq", "stats"],
   connmgr: [
     "tnetstrings",
     "clock",

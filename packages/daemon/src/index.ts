@@ -1,1 +1,10 @@
-export {};
+export { type DaemonArguments, normaliseDashes, parseArguments } from "./arguments.ts";
+export {
+  type DaemonContext,
+  type DaemonHandle,
+  type DaemonOptions,
+  packageVersion,
+  runDaemon,
+  STOP_TIMEOUT_MS,
+} from "./daemon.ts";
+export { inheritedListeners } from "./inherited-listeners.ts";

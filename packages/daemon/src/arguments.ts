@@ -1,0 +1,106 @@
+import yargs from "yargs";
+
+/** What every process understands on its command line. */
+export interface DaemonArguments {
+  readonly config: string;
+  readonly logfile: string | undefined;
+  readonly loglevel: number;
+  readonly ipcPrefix: string | undefined;
+  readonly portOffset: number | undefined;
+  readonly routes: readonly string[];
+  /** Worker number, fixed for the life of a deployment. */
+  readonly slot: number;
+  readonly logJson: boolean;
+}
+
+export type ParsedArguments =
+  | { readonly kind: "run"; readonly arguments: DaemonArguments }
+  | { readonly kind: "exit"; readonly code: number; readonly text: string };
+
+/** The original accepts long options with one dash. */
+export function normaliseDashes(argv: readonly string[]): string[] {
+  return argv.map((one) => (/^-[a-zA-Z][a-zA-Z-]+/.test(one) ? `-${one}` : one));
+}
+
+export function parseArguments(
+  name: string,
+  version: string,
+  argv: readonly string[],
+): ParsedArguments {
+  let failure: string | undefined;
+  const parser = yargs(normaliseDashes(argv))
+    .scriptName(`pushpin-${name}`)
+    .usage("$0 [options]")
+    .option("config", {
+      alias: "c",
+      type: "string",
+      default: "/etc/pushpin/pushpin.conf",
+      describe: "configuration file",
+    })
+    .option("logfile", {
+      alias: "l",
+      type: "string",
+      describe: "log to this file instead of standard output",
+    })
+    .option("loglevel", {
+      alias: "L",
+      type: "number",
+      default: 2,
+      describe: "0 error, 1 warn, 2 info, 3 debug, 4 trace",
+    })
+    .option("verbose", { type: "boolean", default: false, describe: "same as --loglevel=3" })
+    .option("ipc-prefix", { type: "string", describe: "prefix of internal endpoints" })
+    .option("port-offset", {
+      type: "number",
+      describe: "added to every tcp port of internal endpoints",
+    })
+    .option("route", {
+      type: "string",
+      array: true,
+      requiresArg: true,
+      nargs: 1,
+      describe: "a line of a routes file; replaces the file",
+    })
+    .option("slot", { type: "number", default: 0, describe: "worker number" })
+    .option("log-json", { type: "boolean", default: false, describe: "log JSON lines" })
+    .option("quiet-check", { type: "boolean", hidden: true })
+    .strictOptions()
+    .version(false)
+    .help(false)
+    .option("help", { alias: "h", type: "boolean", default: false, describe: "show this help" })
+    .option("version", {
+      alias: ["v", "V"],
+      type: "boolean",
+      default: false,
+      describe: "show the version",
+    })
+    .exitProcess(false)
+    .fail((message: string | null, error: Error | undefined) => {
+      failure ??= message ?? error?.message ?? "bad arguments";
+    });
+  const parsed = parser.parseSync();
+  if (parsed.version) return { kind: "exit", code: 0, text: `pushpin-${name} ${version}` };
+  if (parsed.help) {
+    let help = "";
+    parser.showHelp((text) => {
+      help = text;
+    });
+    return { kind: "exit", code: 0, text: help };
+  }
+  if (failure === undefined && !(Number.isInteger(parsed.loglevel) && parsed.loglevel >= 0))
+    failure = "log level must be greater than or equal to 0";
+  if (failure !== undefined) return { kind: "exit", code: 1, text: `error: ${failure}` };
+  return {
+    kind: "run",
+    arguments: {
+      config: parsed.config,
+      logfile: parsed.logfile,
+      loglevel: parsed.verbose ? 3 : Math.min(parsed.loglevel, 4),
+      ipcPrefix: parsed.ipcPrefix,
+      portOffset: parsed.portOffset,
+      routes: parsed.route ?? [],
+      slot: parsed.slot,
+      logJson: parsed.logJson,
+    },
+  };
+}

@@ -1,0 +1,139 @@
+import { closeSync, readFileSync, writeSync } from "node:fs";
+import { type Clock, systemClock } from "@pushpin/clock";
+import { type Config, ConfigError, loadConfig } from "@pushpin/config";
+import { type LogFile, type LogLevel, openLog } from "@pushpin/log";
+import { type DaemonArguments, parseArguments } from "./arguments.ts";
+import { inheritedListeners } from "./inherited-listeners.ts";
+
+/** A process that takes longer than this to stop ends anyway. */
+export const STOP_TIMEOUT_MS = 4000;
+
+export interface DaemonContext {
+  readonly config: Config;
+  readonly log: LogFile;
+  readonly clock: Clock;
+  readonly arguments: DaemonArguments;
+  /** `<role>-<slot>-<incarnation>`: new at every start, so that nobody takes us for our predecessor. */
+  readonly instanceId: string;
+  readonly listeners: ReadonlyMap<string, number>;
+}
+
+export interface DaemonHandle {
+  /** Ends everything orderly. */
+  stop(): Promise<void> | void;
+  /** SIGHUP, after the log was reopened. */
+  reload?(): void;
+}
+
+export interface DaemonOptions {
+  /** Role: `connmgr`, `httpclient`, `proxy`, `handler`. */
+  readonly name: string;
+  readonly start: (context: DaemonContext) => Promise<DaemonHandle>;
+}
+
+/**
+ * The frame of every process: arguments, configuration, log, signals, readiness, orderly stop.
+ * A start that fails leaves one line that says why and exit code 1.
+ */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const parsed = parseArguments(options.name, packageVersion(), process.argv.slice(2));
+  if (parsed.kind === "exit") {
+    (parsed.code === 0 ? process.stdout : process.stderr).write(`${parsed.text}\n`);
+    process.exitCode = parsed.code;
+    return;
+  }
+  const context = open(options.name, parsed.arguments);
+  if (context === undefined) return;
+  const { log } = context;
+  let handle: DaemonHandle;
+  try {
+    handle = await options.start(context);
+  } catch (error) {
+    log.error(error instanceof Error ? error.message : String(error));
+    if (log.isDebug && error instanceof Error) log.debug("failed to start", { stack: error.stack });
+    log.close();
+    process.exit(1);
+  }
+  process.on("uncaughtException", (error) => {
+    log.error("uncaught exception, the process ends", { error });
+    log.close();
+    process.exit(1);
+  });
+  let stopping = false;
+  const stop = () => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info("stopping...");
+    const finish = () => {
+      log.close();
+      process.exit(0);
+    };
+    setTimeout(finish, STOP_TIMEOUT_MS);
+    Promise.resolve(handle.stop()).then(finish, (error: unknown) => {
+      log.error("failed to stop orderly", { error });
+      finish();
+    });
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  process.on("SIGHUP", () => {
+    log.info("reloading");
+    log.reopen();
+    handle.reload?.();
+  });
+  log.info("started");
+  tellReady();
+}
+
+function open(name: string, args: DaemonArguments): DaemonContext | undefined {
+  try {
+    const log = openLog({
+      level: args.loglevel as LogLevel,
+      json: args.logJson,
+      name,
+      ...(args.logfile === undefined ? {} : { file: args.logfile }),
+    });
+    try {
+      const config = loadConfig({
+        file: args.config,
+        ...(args.ipcPrefix === undefined ? {} : { ipcPrefix: args.ipcPrefix }),
+        ...(args.portOffset === undefined ? {} : { portOffset: args.portOffset }),
+      });
+      const incarnation = (Date.now() % 2 ** 40).toString(36) + (process.pid % 1296).toString(36);
+      const instanceId = `${name}-${args.slot}-${incarnation}`;
+      return {
+        config,
+        log,
+        clock: systemClock,
+        arguments: args,
+        instanceId,
+        listeners: inheritedListeners(),
+      };
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      log.error(error.message);
+      log.close();
+    }
+  } catch (error) {
+    process.stderr.write(`error: ${(error as Error).message}\n`);
+  }
+  process.exitCode = 1;
+  return undefined;
+}
+
+/** Tells whoever started us that every socket is bound and connected. */
+function tellReady(): void {
+  const fd = Number(process.env["PUSHPIN_READY_FD"]);
+  if (!Number.isInteger(fd) || fd < 3) return;
+  try {
+    writeSync(fd, "READY\n");
+    closeSync(fd);
+  } catch {
+    // Whoever started us is gone; that is no reason to stop.
+  }
+}
+
+export function packageVersion(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
