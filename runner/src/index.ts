@@ -1,1 +1,1 @@
-export {};
+export { parseServices, SERVICES, type Service, serviceOf } from "./services.ts";

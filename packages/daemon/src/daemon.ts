@@ -123,7 +123,7 @@ function open(name: string, args: DaemonArguments): DaemonContext | undefined {
 
 /** Tells whoever started us that every socket is bound and connected. */
 function tellReady(): void {
-  const fd = Number(process.env["PUSHPIN_READY_FD"]);
+  const fd = Number(process.env.PUSHPIN_READY_FD);
   if (!Number.isInteger(fd) || fd < 3) return;
   try {
     writeSync(fd, "READY\n");

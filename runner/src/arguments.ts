@@ -1,0 +1,119 @@
+import yargs from "yargs";
+import { type LogLevels, parseLogLevels } from "./log-level.ts";
+
+export interface RunnerArguments {
+  readonly config: string | undefined;
+  readonly logfile: string | undefined;
+  readonly levels: LogLevels | undefined;
+  readonly mergeOutput: boolean;
+  readonly port: string | undefined;
+  readonly id: number | undefined;
+  readonly routes: readonly string[];
+}
+
+export type ParsedRunner =
+  | { readonly kind: "run"; readonly arguments: RunnerArguments }
+  | { readonly kind: "exit"; readonly code: number; readonly text: string };
+
+/** The original accepts long options with one dash. */
+function normaliseDashes(argv: readonly string[]): string[] {
+  return argv.map((one) => (/^-[a-zA-Z][a-zA-Z-]+/.test(one) ? `-${one}` : one));
+}
+
+export function parseRunnerArguments(argv: readonly string[], version: string): ParsedRunner {
+  let failure: string | undefined;
+  const parser = yargs(normaliseDashes(argv))
+    .scriptName("pushpin")
+    .usage("$0 [options]\n\nStarts Pushpin: connection manager, HTTP client, proxy and handler.")
+    .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
+    .option("logfile", {
+      type: "string",
+      requiresArg: true,
+      describe: "the runner's own log goes to this file",
+    })
+    .option("loglevel", {
+      type: "string",
+      requiresArg: true,
+      describe: "N or name:N, separated by commas; 0 error … 4 trace",
+    })
+    .option("verbose", { type: "boolean", default: false, describe: "same as --loglevel=3" })
+    .option("merge-output", {
+      alias: "m",
+      type: "boolean",
+      default: false,
+      describe: "the processes log to standard output",
+    })
+    .option("port", {
+      type: "string",
+      requiresArg: true,
+      describe: "[addr:]port, one listener in place of those configured",
+    })
+    .option("id", {
+      type: "number",
+      requiresArg: true,
+      describe: "instance number: own names, control ports + 10 each",
+    })
+    .option("route", {
+      type: "string",
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      describe: "a line of a routes file, in place of the file",
+    })
+    .option("help", {
+      alias: ["h", "help-all"],
+      type: "boolean",
+      default: false,
+      describe: "show this help",
+    })
+    .option("version", {
+      alias: "v",
+      type: "boolean",
+      default: false,
+      describe: "show the version",
+    })
+    .strictOptions()
+    .help(false)
+    .version(false)
+    .exitProcess(false)
+    .fail((message: string | null, error: Error | undefined) => {
+      failure ??= message ?? error?.message ?? "bad arguments";
+    });
+  const parsed = parser.parseSync();
+  if (parsed.version) return { kind: "exit", code: 0, text: `pushpin ${version}` };
+  let help = "";
+  parser.showHelp((text) => {
+    help = text;
+  });
+  if (parsed.help) return { kind: "exit", code: 0, text: help };
+  let levels: LogLevels | undefined;
+  if (failure !== undefined) {
+    const unknown = /Unknown arguments?: ([^,]+)/.exec(failure);
+    if (unknown !== null) failure = `Unknown option '${unknown[1]}'.`;
+    const missing = /Not enough arguments following: (\S+)/.exec(failure);
+    if (missing !== null) failure = `Missing value after '--${missing[1]}'.`;
+  }
+  try {
+    if (parsed.loglevel !== undefined) levels = parseLogLevels(parsed.loglevel.split(","));
+    if (parsed.verbose) levels = new Map([["", 3]]);
+  } catch (error) {
+    failure ??= (error as Error).message;
+  }
+  if (parsed.port !== undefined && !(Number(parsed.port.replace(/^.*:/, "")) >= 1))
+    failure ??= "port must be greater than or equal to 1";
+  if (parsed.id !== undefined && !(Number.isInteger(parsed.id) && parsed.id >= 0))
+    failure ??= "id must be greater than or equal to 0";
+  if (failure !== undefined) return { kind: "exit", code: 1, text: `error: ${failure}\n\n${help}` };
+  return {
+    kind: "run",
+    arguments: {
+      config: parsed.config,
+      logfile: parsed.logfile,
+      levels,
+      mergeOutput: parsed.mergeOutput,
+      port: parsed.port,
+      id: parsed.id,
+      routes: parsed.route ?? [],
+    },
+  };
+}

@@ -1,0 +1,130 @@
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Config, handlerSettings, runnerSettings } from "@pushpin/config";
+import type { RunnerArguments } from "./arguments.ts";
+import {
+  type ListenAddress,
+  type LocalAddress,
+  parseListenAddress,
+  parseLocalAddress,
+} from "./listen-address.ts";
+import { type LogLevels, levelOf, parseLogLevels } from "./log-level.ts";
+import { fileNameOf, parseServices, type Service } from "./services.ts";
+
+/** Everything that is decided before anything is started. */
+export interface Plan {
+  readonly services: readonly Service[];
+  readonly http: readonly ListenAddress[];
+  readonly https: readonly ListenAddress[];
+  readonly local: readonly LocalAddress[];
+  readonly control: ListenAddress | undefined;
+  readonly rundir: string;
+  readonly logdir: string;
+  readonly levels: LogLevels;
+  /** Prefix of pid and log files; empty unless an instance number was given. */
+  readonly filePrefix: string;
+}
+
+const CANDIDATES = [
+  "config/pushpin.conf",
+  "pushpin.conf",
+  "examples/config/pushpin.conf",
+  "/etc/pushpin/pushpin.conf",
+];
+
+/** The configuration file to use. @throws Error `no configuration file found. Tried: …`. */
+export function findConfigFile(given: string | undefined): string {
+  const tried = given === undefined ? CANDIDATES : [given];
+  const found = tried.find((one) => existsSync(one) && statSync(one).isFile());
+  if (found === undefined)
+    throw new Error(`no configuration file found. Tried: ${tried.join(" ")}`);
+  return resolve(found);
+}
+
+/** @throws Error in the original's words where it has any. */
+export function makePlan(config: Config, args: RunnerArguments): Plan {
+  const runner = config.read(runnerSettings);
+  const handler = config.read(handlerSettings);
+  const services = parseServices(runner.services);
+  const only = args.port === undefined ? undefined : [args.port];
+  const http = addresses("http", only ?? runner.http_port, 0);
+  const https = addresses("https", only === undefined ? runner.https_ports : [], 1);
+  const local = only === undefined ? localAddresses(runner.local_ports) : [];
+  if (services.includes("connmgr") && http.length + https.length + local.length === 0)
+    throw new Error("no server ports configured");
+  const offset = config.portOffset;
+  const control =
+    services.includes("handler") && handler.push_in_http_port > 0
+      ? { host: handler.push_in_http_addr || "0.0.0.0", port: handler.push_in_http_port + offset }
+      : undefined;
+  return {
+    services,
+    http,
+    https,
+    local,
+    control,
+    rundir: config.rundir === "" ? resolve(".") : config.rundir,
+    logdir: resolve(runner.logdir),
+    levels: args.levels ?? parseLogLevels(runner.log_level),
+    filePrefix: args.id === undefined ? "" : `p${args.id}-`,
+  };
+}
+
+function addresses(what: string, entries: readonly string[], lowest: number): ListenAddress[] {
+  return entries.map((entry) => {
+    const address = parseListenAddress(entry);
+    if (address === undefined || address.port < lowest)
+      throw new Error(`invalid ${what} port: ${entry}`);
+    return address;
+  });
+}
+
+function localAddresses(entries: readonly string[]): LocalAddress[] {
+  return entries.map((entry) => {
+    const address = parseLocalAddress(entry);
+    if (address.path === "") throw new Error(`invalid local port: ${entry}`);
+    return address;
+  });
+}
+
+/** Creates a directory and its parents. @throws Error `failed to create directory: …`. */
+export function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch {
+    throw new Error(`failed to create directory: ${path}`);
+  }
+}
+
+/** The command line of a child. */
+export function commandOf(
+  service: Service,
+  plan: Plan,
+  config: Config,
+  args: RunnerArguments,
+): string[] {
+  const program = `pushpin-${service}`;
+  const path = fileURLToPath(
+    new URL(`../../packages/${service}/bin/${program}.js`, import.meta.url),
+  );
+  const level = levelOf(plan.levels, [
+    service,
+    fileNameOf(service),
+    service === "connmgr" ? "condure" : "zurl",
+  ]);
+  return [
+    process.execPath,
+    // The young generation at its smallest: idle clients cost old-space only.
+    ...(service === "connmgr" ? ["--max-semi-space-size=1"] : []),
+    path,
+    `--config=${config.file}`,
+    `--ipc-prefix=${config.ipcPrefix}`,
+    ...(config.portOffset > 0 ? [`--port-offset=${config.portOffset}`] : []),
+    `--loglevel=${level}`,
+    ...(args.mergeOutput
+      ? []
+      : [`--logfile=${join(plan.logdir, `${plan.filePrefix}${fileNameOf(service)}.log`)}`]),
+    ...(service === "proxy" ? args.routes.map((route) => `--route=${route}`) : []),
+  ];
+}

@@ -1,0 +1,43 @@
+/** The processes a runner starts, in this order whatever the configuration's. */
+export const SERVICES = ["connmgr", "httpclient", "proxy", "handler"] as const;
+export type Service = (typeof SERVICES)[number];
+
+const ALIASES: Readonly<Record<string, Service>> = {
+  connmgr: "connmgr",
+  condure: "connmgr",
+  httpclient: "httpclient",
+  zurl: "httpclient",
+  proxy: "proxy",
+  "pushpin-proxy": "proxy",
+  handler: "handler",
+  "pushpin-handler": "handler",
+};
+
+/** Name of a service under any of its names, or undefined. */
+export function serviceOf(name: string): Service | undefined {
+  return Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined;
+}
+
+/**
+ * The services to start. The original's connection manager is its HTTP client too, so a list
+ * with a proxy and a connection manager but no HTTP client gets one.
+ *
+ * @throws Error that names an unknown service, or says that there is none.
+ */
+export function parseServices(names: readonly string[]): Service[] {
+  const wanted = new Set<Service>();
+  for (const name of names) {
+    const service = serviceOf(name);
+    if (service === undefined)
+      throw new Error(`unknown service: ${name} (known: ${SERVICES.join(", ")})`);
+    wanted.add(service);
+  }
+  if (wanted.size === 0) throw new Error("no services configured");
+  if (wanted.has("proxy") && wanted.has("connmgr")) wanted.add("httpclient");
+  return SERVICES.filter((one) => wanted.has(one));
+}
+
+/** File names of logs and pid files: the original's. */
+export function fileNameOf(service: Service): string {
+  return service === "proxy" || service === "handler" ? `pushpin-${service}` : service;
+}
