@@ -1,1 +1,1 @@
-export {};
+export { type ConnmgrSettings, Engine } from "./shell/engine.ts";
