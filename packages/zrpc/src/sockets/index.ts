@@ -1,1 +1,2 @@
-export {};
+export { PENDING_CALLS_MAX, RpcClient } from "./rpc-client.ts";
+export { type OnRequest, RpcServer } from "./rpc-server.ts";

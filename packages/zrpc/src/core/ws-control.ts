@@ -1,0 +1,122 @@
+import {
+  type Bytes,
+  Fields,
+  fail,
+  ok,
+  type Result,
+  type Tnet,
+  type TnetInput,
+} from "@pushpin/tnetstrings";
+
+export const CONTROL_TYPES = [
+  "here",
+  "keep-alive",
+  "gone",
+  "grip",
+  "need-keep-alive",
+  "subscribe",
+  "ack",
+  "cancel",
+  "send",
+  "keep-alive-setup",
+  "refresh",
+  "close",
+  "detach",
+] as const;
+export type ControlType = (typeof CONTROL_TYPES)[number];
+
+/** One item of a ws-control packet (wire.md 5.5). Absent fields are undefined. */
+export interface ControlItem {
+  readonly cid: string;
+  readonly type: ControlType;
+  readonly reqId?: string | undefined;
+  readonly uri?: string | undefined;
+  readonly route?: string | undefined;
+  readonly channelPrefix?: string | undefined;
+  readonly separateStats?: boolean | undefined;
+  readonly debug?: boolean | undefined;
+  readonly trusted?: boolean | undefined;
+  readonly logLevel?: number | undefined;
+  readonly ttl?: number | undefined;
+  readonly message?: Bytes | undefined;
+  readonly contentType?: string | undefined;
+  readonly queue?: boolean | undefined;
+  readonly code?: number | undefined;
+  readonly reason?: string | undefined;
+  readonly channel?: string | undefined;
+  readonly timeout?: number | undefined;
+  readonly keepAliveMode?: string | undefined;
+}
+
+export interface ControlPacket {
+  readonly from: string;
+  readonly items: readonly ControlItem[];
+}
+
+/** Limit: items of one packet, as the original sends them at most. */
+export const CONTROL_ITEMS_MAX = 128;
+
+export function encodeControlPacket(packet: ControlPacket): TnetInput {
+  return { from: packet.from, items: packet.items.map(encodeItem) };
+}
+
+function encodeItem(item: ControlItem): TnetInput {
+  return {
+    cid: item.cid,
+    type: item.type,
+    "req-id": item.reqId,
+    uri: item.uri,
+    route: item.route,
+    "channel-prefix": item.channelPrefix,
+    "separate-stats": item.separateStats || undefined,
+    debug: item.debug || undefined,
+    trusted: item.trusted || undefined,
+    "log-level": item.logLevel,
+    ttl: item.ttl,
+    message: item.message,
+    "content-type": item.contentType,
+    queue: item.queue || undefined,
+    code: item.code,
+    reason: item.reason,
+    channel: item.channel,
+    timeout: item.timeout,
+    "keep-alive-mode": item.keepAliveMode,
+  };
+}
+
+/** One bad item spoils its packet, as with the original. */
+export function decodeControlPacket(value: Tnet): Result<ControlPacket> {
+  if (!(value instanceof Map)) return fail("ws-control packet is not a map");
+  const fields = new Fields(value, "ws-control");
+  const from = fields.text("from") ?? "";
+  const items: ControlItem[] = [];
+  for (const [i, one] of (fields.list("items") ?? []).entries()) {
+    if (!(one instanceof Map)) return fail(`ws-control.items[${i}]: expected a map`);
+    const f = new Fields(one, `ws-control.items[${i}]`);
+    const type = CONTROL_TYPES.find((known) => known === f.text("type"));
+    if (type === undefined) return fail(`ws-control.items[${i}].type: unknown`);
+    items.push({
+      cid: f.requiredText("cid"),
+      type,
+      reqId: f.text("req-id"),
+      uri: f.text("uri"),
+      route: f.text("route"),
+      channelPrefix: f.text("channel-prefix"),
+      separateStats: f.boolean("separate-stats"),
+      debug: f.boolean("debug"),
+      trusted: f.boolean("trusted"),
+      logLevel: f.integer("log-level"),
+      ttl: f.integer("ttl"),
+      message: f.bytes("message"),
+      contentType: f.text("content-type"),
+      queue: f.boolean("queue"),
+      code: f.integer("code"),
+      reason: f.text("reason"),
+      channel: f.text("channel"),
+      timeout: f.integer("timeout"),
+      keepAliveMode: f.text("keep-alive-mode"),
+    });
+    if (f.error !== undefined) return fail(f.error);
+  }
+  return fields.error === undefined ? ok({ from, items }) : fail(fields.error);
+}

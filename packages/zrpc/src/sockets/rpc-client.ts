@@ -1,0 +1,91 @@
+import { randomUUID } from "node:crypto";
+import type { Logger } from "@pushpin/log";
+import type { TnetInput } from "@pushpin/tnetstrings";
+import { ZmqSocket } from "@pushpin/zmq";
+import { decodeResponse, encodeRequest, type RpcResult } from "../core/envelope.ts";
+
+/** Limit: calls without an answer on one socket; more fail at once. */
+export const PENDING_CALLS_MAX = 10_000;
+const EMPTY = Buffer.alloc(0);
+
+interface Pending {
+  readonly done: (result: RpcResult) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Asks over a DEALER; answers come in any order and are matched by id. */
+export class RpcClient {
+  readonly #pending = new Map<string, Pending>();
+  readonly #timeoutMs: number;
+  readonly #log: Logger;
+  #socket!: ZmqSocket;
+
+  private constructor(timeoutMs: number, log: Logger) {
+    this.#timeoutMs = timeoutMs;
+    this.#log = log;
+  }
+
+  static async open(options: {
+    readonly addr: { readonly specs: readonly string[]; readonly mode: "bind" | "connect" };
+    readonly timeoutMs: number;
+    readonly ipcFileMode?: number;
+    readonly log: Logger;
+  }): Promise<RpcClient> {
+    const client = new RpcClient(options.timeoutMs, options.log);
+    client.#socket = await ZmqSocket.open({
+      type: "dealer",
+      ...options.addr,
+      ...(options.ipcFileMode === undefined ? {} : { ipcFileMode: options.ipcFileMode }),
+      log: options.log,
+      onMessage: (frames) => client.#received(frames[frames.length - 1]),
+    });
+    return client;
+  }
+
+  call(method: string, args: TnetInput, from?: string): Promise<RpcResult> {
+    return new Promise((resolve) => this.callLater(method, args, resolve, from));
+  }
+
+  callLater(
+    method: string,
+    args: TnetInput,
+    done: (result: RpcResult) => void,
+    from?: string,
+  ): void {
+    // Limit: PENDING_CALLS_MAX. Calls that nobody takes yet wait in the socket: the peer may be starting.
+    if (this.#pending.size >= PENDING_CALLS_MAX) {
+      queueMicrotask(() => done({ success: false, condition: "service-unavailable" }));
+      return;
+    }
+    const id = randomUUID();
+    const timer = setTimeout(() => {
+      this.#pending.delete(id);
+      done({ success: false, condition: "timeout" });
+    }, this.#timeoutMs);
+    this.#pending.set(id, { done, timer });
+    this.#socket.send([
+      EMPTY,
+      encodeRequest({ id, method, args, ...(from === undefined ? {} : { from }) }),
+    ]);
+  }
+
+  async close(): Promise<void> {
+    for (const { timer } of this.#pending.values()) clearTimeout(timer);
+    this.#pending.clear();
+    await this.#socket.close();
+  }
+
+  #received(frame: Buffer | undefined): void {
+    if (frame === undefined) return;
+    const decoded = decodeResponse(frame);
+    if (!decoded.ok) {
+      this.#log.warn("malformed answer dropped", { error: decoded.error });
+      return;
+    }
+    const pending = this.#pending.get(decoded.value.id);
+    if (pending === undefined) return;
+    this.#pending.delete(decoded.value.id);
+    clearTimeout(pending.timer);
+    pending.done(decoded.value.result);
+  }
+}

@@ -1,0 +1,72 @@
+import type { Logger } from "@pushpin/log";
+import { decode, type TnetMap } from "@pushpin/tnetstrings";
+import { ZmqSocket } from "@pushpin/zmq";
+import { decodeRequest, encodeResponse, type RpcReply } from "../core/envelope.ts";
+
+export type OnRequest = (
+  method: string,
+  args: TnetMap,
+  from: string | undefined,
+  reply: (result: RpcReply) => void,
+) => void;
+
+/** Answers over a ROUTER: the envelope goes back as it came. */
+export class RpcServer {
+  malformed = 0;
+  readonly #onRequest: OnRequest;
+  readonly #log: Logger;
+  #socket!: ZmqSocket;
+
+  private constructor(onRequest: OnRequest, log: Logger) {
+    this.#onRequest = onRequest;
+    this.#log = log;
+  }
+
+  static async open(options: {
+    readonly addr: { readonly specs: readonly string[]; readonly mode: "bind" | "connect" };
+    readonly ipcFileMode?: number;
+    readonly log: Logger;
+    readonly onRequest: OnRequest;
+  }): Promise<RpcServer> {
+    const server = new RpcServer(options.onRequest, options.log);
+    server.#socket = await ZmqSocket.open({
+      type: "router",
+      ...options.addr,
+      ...(options.ipcFileMode === undefined ? {} : { ipcFileMode: options.ipcFileMode }),
+      lingerMs: 500,
+      log: options.log,
+      onMessage: (frames) => server.#received(frames),
+    });
+    return server;
+  }
+
+  close(): Promise<void> {
+    return this.#socket.close();
+  }
+
+  #received(frames: Buffer[]): void {
+    const frame = frames[frames.length - 1];
+    if (frame === undefined || frames.length < 2) return;
+    const envelope = frames.slice(0, -1);
+    const decoded = decodeRequest(frame);
+    if (!decoded.ok) {
+      this.malformed += 1;
+      this.#log.warn("malformed request dropped", {
+        error: decoded.error,
+        dropped: this.malformed,
+      });
+      const map = decode(frame);
+      const id = map.ok && map.value instanceof Map ? map.value.get("id") : undefined;
+      if (typeof id === "string")
+        this.#socket.send([
+          ...envelope,
+          encodeResponse(id, { success: false, condition: "bad-request" }),
+        ]);
+      return;
+    }
+    const { id, method, args, from } = decoded.value;
+    this.#onRequest(method, args, from, (reply) => {
+      if (id !== undefined) this.#socket.send([...envelope, encodeResponse(id, reply)]);
+    });
+  }
+}
