@@ -1,0 +1,191 @@
+import { fail, ok, type Result } from "@pushpin/tnetstrings";
+import { type LineSection, parseRouteLine } from "./route-line.ts";
+
+export interface Target {
+  /** As shown in logs and debug texts. */
+  readonly label: string;
+  readonly kind: "backend" | "test";
+  readonly host: string;
+  readonly port: number;
+  readonly ssl: boolean;
+  readonly trusted: boolean;
+  readonly insecure: boolean;
+  readonly trustConnectHost: boolean;
+  /** Overrides host and Host header. */
+  readonly asHost: string;
+  readonly subscriptions: readonly string[];
+  readonly overHttp: boolean;
+  readonly oneEvent: boolean;
+}
+
+export interface Route {
+  readonly id: string;
+  readonly hasExplicitId: boolean;
+  readonly domain: string;
+  readonly proto: "http" | "ws" | undefined;
+  readonly ssl: boolean | undefined;
+  readonly pathBegin: string;
+  readonly sigIssuer: string | undefined;
+  readonly sigKey: string | undefined;
+  readonly prefix: string;
+  readonly origHeaders: boolean;
+  readonly asHost: string;
+  readonly pathRemove: number;
+  readonly replaceBegin: string | undefined;
+  readonly debug: boolean;
+  readonly autoCrossOrigin: boolean;
+  readonly session: boolean;
+  /** Flat; an empty value removes the header. */
+  readonly headers: readonly string[];
+  readonly noGrip: boolean;
+  readonly targets: readonly Target[];
+}
+
+export interface RouteProblem {
+  readonly line: number;
+  readonly text: string;
+}
+
+/** All routes of a file, found by host or id (proxy.md 2.6). */
+export class RouteTable {
+  readonly #domains = new Map<string, Route[]>();
+  readonly #ids = new Map<string, Route | "shared">();
+  size = 0;
+
+  /** Reads lines; bad ones are reported and left out. */
+  static parse(
+    lines: readonly string[],
+    onProblem: (problem: RouteProblem) => void,
+    lineNumber: (index: number) => number = (i) => i + 1,
+  ): RouteTable {
+    const table = new RouteTable();
+    for (const [i, line] of lines.entries()) {
+      const sections = parseRouteLine(line.replace(/\r$/, ""));
+      const route = sections.ok
+        ? sections.value.length === 0
+          ? undefined
+          : parseRoute(sections.value)
+        : sections;
+      if (route === undefined) continue;
+      if (!route.ok) onProblem({ line: lineNumber(i), text: `: ${route.error}` });
+      else if (!table.#add(route.value))
+        onProblem({ line: lineNumber(i), text: " skipping duplicate condition" });
+    }
+    return table;
+  }
+
+  #add(route: Route): boolean {
+    const rules = this.#domains.get(route.domain) ?? [];
+    const isSame = (one: Route) =>
+      one.proto === route.proto && one.ssl === route.ssl && one.pathBegin === route.pathBegin;
+    if (route.domain !== "" && rules.some(isSame)) return false;
+    if (route.domain !== "") this.#domains.set(route.domain, [...rules, route]);
+    this.#ids.set(route.id, this.#ids.has(route.id) ? "shared" : route);
+    this.size += 1;
+    return true;
+  }
+
+  /** The route for a request; the order of the file decides as in the original. */
+  find(proto: "http" | "ws", secure: boolean, host: string, path: string): Route | undefined {
+    const rules = this.#domains.get(host) ?? this.#domains.get("*");
+    let best: Route | undefined;
+    for (const rule of rules ?? []) {
+      if (rule.proto !== undefined && rule.proto !== proto) continue;
+      if (rule.ssl !== undefined && rule.ssl !== secure) continue;
+      if (rule.pathBegin !== "" && !path.startsWith(rule.pathBegin)) continue;
+      if (best === undefined || isBetter(rule, best)) best = rule;
+    }
+    return best;
+  }
+
+  byId(id: string): Route | "shared" | undefined {
+    return this.#ids.get(id);
+  }
+}
+
+function isBetter(rule: Route, best: Route): boolean {
+  if ((rule.proto === undefined) !== (best.proto === undefined)) return best.proto === undefined;
+  if (rule.pathBegin.length > best.pathBegin.length) return true;
+  return best.ssl === undefined && rule.ssl !== undefined;
+}
+
+function parseRoute(sections: readonly LineSection[]): Result<Route> {
+  const [condition, ...rest] = sections;
+  if (condition === undefined || rest.length === 0)
+    return fail("must specify condition and at least one target");
+  const { props } = condition;
+  const last = (name: string) => props.get(name)?.at(-1);
+  const proto = last("proto");
+  if (proto !== undefined && proto !== "http" && proto !== "ws")
+    return fail("proto must be set to 'http' or 'ws'");
+  const ssl = last("ssl");
+  if (ssl !== undefined && ssl !== "yes" && ssl !== "no")
+    return fail("ssl must be set to 'yes' or 'no'");
+  const pathBegin = last("path_beg");
+  if (pathBegin === "") return fail("path_beg cannot be empty");
+  const jsonpMode = last("jsonp_mode");
+  if (jsonpMode !== undefined && jsonpMode !== "basic" && jsonpMode !== "extended")
+    return fail("jsonp_mode must be set to 'basic' or 'extended'");
+  const headers: string[] = [];
+  for (const header of props.get("header") ?? []) {
+    const colon = header.indexOf(":");
+    if (colon <= 0) return fail("header must use format 'name:value'");
+    headers.push(header.slice(0, colon), header.slice(colon + 1).trimStart());
+  }
+  const targets: Target[] = [];
+  for (const one of rest) {
+    const target = parseTarget(one);
+    if (!target.ok) return target;
+    targets.push(target.value);
+  }
+  const domain = condition.value.toLowerCase();
+  const explicit = last("id");
+  const replaceBegin = last("replace_beg");
+  // Compat 1.36: derived ids swap the ssl words; they are opaque, so the strings stay.
+  const sslWord = ssl === undefined ? "*" : ssl === "no" ? "ssl" : "no-ssl";
+  return ok({
+    id:
+      explicit || `${domain === "" ? "*" : domain},${proto ?? "*"},${sslWord},${pathBegin ?? "*"}`,
+    hasExplicitId: explicit !== undefined && explicit !== "",
+    domain,
+    proto,
+    ssl: ssl === undefined ? undefined : ssl === "yes",
+    pathBegin: pathBegin ?? "",
+    sigIssuer: last("sig_iss"),
+    sigKey: last("sig_key"),
+    prefix: last("prefix") ?? "",
+    origHeaders: props.has("orig_headers"),
+    asHost: last("as_host") ?? "",
+    pathRemove:
+      replaceBegin === undefined
+        ? Number.parseInt(last("path_rem") ?? "0", 10) || 0
+        : (pathBegin ?? "").length,
+    replaceBegin,
+    debug: props.has("debug"),
+    autoCrossOrigin: props.has("aco"),
+    session: props.has("session"),
+    headers,
+    noGrip: props.has("no_grip"),
+    targets,
+  });
+}
+
+function parseTarget(section: LineSection): Result<Target> {
+  const { value, props } = section;
+  const base = {
+    ssl: props.has("ssl"),
+    trusted: !props.has("untrusted"),
+    insecure: props.has("insecure"),
+    trustConnectHost: props.has("trust_connect_host"),
+    asHost: props.get("host")?.at(-1) ?? "",
+    subscriptions: (props.get("sub") ?? []).filter((one) => one !== ""),
+    overHttp: props.has("over_http"),
+    oneEvent: props.has("one_event"),
+  };
+  if (value === "test") return ok({ ...base, label: "test", kind: "test", host: "", port: 0 });
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:]*)):(.*)$/.exec(value);
+  if (match === null || /^zhttp(req)?\//.test(value)) return fail("target bad format");
+  const port = /^\d{1,5}$/.test(match[3] ?? "") ? Number(match[3]) : 0;
+  if (port < 1 || port > 65_535) return fail("target invalid port");
+  return ok({ ...base, label: value, kind: "backend", host: match[1] ?? match[2] ?? "", port });
+}
