@@ -1,1 +1,1 @@
-export {};
+export { RouteTable } from "./core/routes/route-table.ts";

@@ -1,5 +1,5 @@
 import { ID_LIST_MAX, Packet } from "./packet.ts";
-import type { Session } from "./session.ts";
+import type { Role, Session } from "./session.ts";
 
 /** Every session is refreshed once in this many seconds. */
 export const KEEP_ALIVE_CYCLE_S = 45;
@@ -7,6 +7,8 @@ export const KEEP_ALIVE_CYCLE_S = 45;
 export interface Addressed {
   readonly to: string;
   readonly viaRouter: boolean;
+  /** Which end of their sessions we are. */
+  readonly role: Role;
   readonly packet: Packet;
 }
 
@@ -75,16 +77,26 @@ export class KeepAliveSchedule<S extends Scheduled> {
       // An initiator writes to the stream ROUTER anyway; a responder only if it was offered.
       const viaRouter = session.role === "initiator" || session.routerResp;
       if (!session.multi) {
-        packets.push({ to: session.peer, viaRouter, packet: keepAlive(session, false) });
+        packets.push({
+          to: session.peer,
+          viaRouter,
+          role: session.role,
+          packet: keepAlive(session, false),
+        });
         continue;
       }
-      const key = `${viaRouter ? "r" : "p"}${session.peer}`;
+      const key = `${session.role}${viaRouter ? "r" : "p"}${session.peer}`;
       const list = lists.get(key);
       if (list?.packet.ids !== undefined && list.packet.ids.length < ID_LIST_MAX) {
         list.packet.ids.push({ id: session.id, seq: session.nextOutSeq() });
         continue;
       }
-      const fresh = { to: session.peer, viaRouter, packet: keepAlive(session, true) };
+      const fresh = {
+        to: session.peer,
+        viaRouter,
+        role: session.role,
+        packet: keepAlive(session, true),
+      };
       lists.set(key, fresh);
       packets.push(fresh);
     }

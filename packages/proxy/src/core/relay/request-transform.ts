@@ -1,0 +1,167 @@
+import { GRIP_FEATURES } from "@pushpin/grip";
+import {
+  connectionTokens,
+  getAllHeaders,
+  type HeaderList,
+  HOP_BY_HOP,
+  removeHeader,
+  splitList,
+} from "@pushpin/http";
+import type { Route, Target } from "../routes/route-table.ts";
+
+/** What of the configuration decides how requests are changed. */
+export interface TransformSettings {
+  readonly acceptForwardedProtocol: boolean;
+  readonly setForwardedProtocol: "both" | "proto-only" | "none";
+  readonly forwardedFor: readonly string[];
+  readonly cdnLoop: string;
+  readonly acceptPushpinRoute: boolean;
+}
+
+export interface TransformInput {
+  readonly method: string;
+  readonly uri: string;
+  readonly headers: HeaderList;
+  readonly peerAddress: string;
+  readonly trustedClient: boolean;
+  /** Ready token, or empty for none. */
+  readonly signature: string;
+  readonly lastIds: ReadonlyMap<string, string> | undefined;
+}
+
+const REMOVED: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "accept-encoding",
+  "content-encoding",
+  "transfer-encoding",
+  "expect",
+]);
+const MARK = "eb9bf0f5-";
+
+export interface UriParts {
+  readonly scheme: string;
+  readonly authority: string;
+  readonly host: string;
+  readonly target: string;
+}
+
+export function splitUri(uri: string): UriParts {
+  const scheme = uri.slice(0, uri.indexOf("://"));
+  const rest = uri.slice(scheme.length + 3);
+  const slash = rest.search(/[/?]/);
+  const authority = slash < 0 ? rest : rest.slice(0, slash);
+  return {
+    scheme,
+    authority,
+    host: authority
+      .replace(/:\d*$/, "")
+      .replace(/^\[|\]$/g, "")
+      .toLowerCase(),
+    target: slash < 0 ? "/" : rest.slice(slash),
+  };
+}
+
+/** The request as the backend gets it (proxy.md 3.4), but for what depends on the target. */
+export function transformHeaders(
+  input: TransformInput,
+  route: Route,
+  settings: TransformSettings,
+): HeaderList {
+  let headers = input.headers;
+  for (let i = 0; i < route.headers.length; i += 2) {
+    const name = route.headers[i] as string;
+    headers = removeHeader(headers, name.toLowerCase());
+    if (route.headers[i + 1] !== "") headers = [...headers, name, route.headers[i + 1] as string];
+  }
+  const tokens = connectionTokens(headers);
+  const stripProtocol =
+    settings.acceptForwardedProtocol || settings.setForwardedProtocol !== "none";
+  const out: HeaderList = [];
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] as string;
+    const lower = name.toLowerCase();
+    if (REMOVED.has(lower) || tokens.includes(lower)) continue;
+    if (HOP_BY_HOP.has(lower) && !(lower === "te" && headers[i + 1] === "trailers")) continue;
+    if (lower === "pushpin-route" && settings.acceptPushpinRoute) continue;
+    if (lower.startsWith("grip-") && !input.trustedClient) continue;
+    if (lower === "x-forwarded-for") continue;
+    if (lower === "cdn-loop" && settings.cdnLoop !== "") continue;
+    if (stripProtocol && (lower === "x-forwarded-proto" || lower === "x-forwarded-protocol"))
+      continue;
+    if (lower.startsWith(MARK) && !route.origHeaders) continue;
+    out.push(name, headers[i + 1] as string);
+  }
+  if (settings.cdnLoop !== "")
+    out.push("CDN-Loop", [...getAllHeaders(headers, "cdn-loop"), settings.cdnLoop].join(", "));
+  if (!input.trustedClient && !route.noGrip) {
+    if (input.signature !== "") out.push("Grip-Sig", input.signature);
+    out.push("Grip-Feature", GRIP_FEATURES);
+    for (const [channel, id] of input.lastIds ?? [])
+      out.push("Grip-Last", `${channel}; last-id=${id}`);
+  }
+  const { scheme } = splitUri(input.uri);
+  if (settings.setForwardedProtocol !== "none" && (scheme === "https" || scheme === "wss")) {
+    out.push("X-Forwarded-Proto", scheme);
+    if (settings.setForwardedProtocol === "both") out.push("X-Forwarded-Protocol", scheme);
+  }
+  const forwarded = forwardedFor(
+    getAllHeaders(headers, "x-forwarded-for"),
+    settings.forwardedFor,
+    input.peerAddress,
+  );
+  if (forwarded.length > 0) out.push("X-Forwarded-For", forwarded.join(", "));
+  return out;
+}
+
+/** Rules `truncate:N` (keep the last N) and `append`, in order (proxy.md 3.7). */
+export function forwardedFor(
+  values: readonly string[],
+  rules: readonly string[],
+  peerAddress: string,
+): string[] {
+  let list = values.flatMap(splitList);
+  for (const rule of rules) {
+    if (rule === "append") {
+      if (peerAddress !== "") list.push(peerAddress);
+      continue;
+    }
+    const keep = /^truncate:(-?\d+)$/.exec(rule)?.[1];
+    if (keep === undefined) break;
+    if (Number(keep) >= 0) list = Number(keep) === 0 ? [] : list.slice(-Number(keep));
+  }
+  return list;
+}
+
+/** The path after the route's edits, or undefined if it is none any more. */
+export function editTarget(target: string, route: Route): string | undefined {
+  if (route.pathRemove === 0 && route.replaceBegin === undefined) return target;
+  const query = target.indexOf("?");
+  const path = query < 0 ? target : target.slice(0, query);
+  const edited = (route.replaceBegin ?? "") + path.slice(route.pathRemove);
+  if (edited !== "" && !edited.startsWith("/")) return undefined;
+  return (edited === "" ? "/" : edited) + (query < 0 ? "" : target.slice(query));
+}
+
+/** URI and headers for one target. */
+export function addressTo(
+  target: Target,
+  route: Route,
+  uri: string,
+  headers: HeaderList,
+  isWebSocket: boolean,
+): { uri: string; headers: HeaderList } | undefined {
+  const parts = splitUri(uri);
+  const path = editTarget(parts.target, route);
+  if (path === undefined) return undefined;
+  const authority = target.asHost || route.asHost || parts.authority;
+  const scheme = `${isWebSocket ? "ws" : "http"}${target.ssl ? "s" : ""}`;
+  const at = headers.findIndex((one, i) => i % 2 === 0 && one.toLowerCase() === "host");
+  let named = headers;
+  if (at < 0) named = ["Host", authority, ...headers];
+  else if (headers[at + 1] !== authority) {
+    named = [...headers];
+    named[at + 1] = authority;
+  }
+  return { uri: `${scheme}://${authority}${path}`, headers: named };
+}
