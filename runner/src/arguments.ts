@@ -23,6 +23,8 @@ function normaliseDashes(argv: readonly string[]): string[] {
 export function parseRunnerArguments(argv: readonly string[], version: string): ParsedRunner {
   let failure: string | undefined;
   const parser = yargs(normaliseDashes(argv))
+    .version(false)
+    .help(false)
     .scriptName("pushpin")
     .usage("$0 [options]\n\nStarts Pushpin: connection manager, HTTP client, proxy and handler.")
     .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
@@ -73,8 +75,6 @@ export function parseRunnerArguments(argv: readonly string[], version: string): 
       describe: "show the version",
     })
     .strictOptions()
-    .help(false)
-    .version(false)
     .exitProcess(false)
     .fail((message: string | null, error: Error | undefined) => {
       failure ??= message ?? error?.message ?? "bad arguments";

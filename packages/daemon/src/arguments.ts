@@ -29,6 +29,8 @@ export function parseArguments(
 ): ParsedArguments {
   let failure: string | undefined;
   const parser = yargs(normaliseDashes(argv))
+    .version(false)
+    .help(false)
     .scriptName(`pushpin-${name}`)
     .usage("$0 [options]")
     .option("config", {
@@ -65,8 +67,6 @@ export function parseArguments(
     .option("log-json", { type: "boolean", default: false, describe: "log JSON lines" })
     .option("quiet-check", { type: "boolean", hidden: true })
     .strictOptions()
-    .version(false)
-    .help(false)
     .option("help", { alias: "h", type: "boolean", default: false, describe: "show this help" })
     .option("version", {
       alias: ["v", "V"],
