@@ -1,1 +1,1 @@
-export {};
+export { Sequencer } from "./core/sequencer.ts";
