@@ -1,7 +1,7 @@
 import { endpoints, proxySettings } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { ResponderSockets } from "@pushpin/zhttp/sockets";
-import { internalNetworks } from "./core/address-policy.ts";
+import { internalNetworks } from "./shell/address-policy.ts";
 import { Engine } from "./shell/engine.ts";
 
 await runDaemon({ name: "httpclient", start });

@@ -2,7 +2,7 @@ import { lookup as systemLookup } from "node:dns";
 import type { BlockList, LookupFunction } from "node:net";
 import type { Packet } from "@pushpin/zhttp";
 import { buildConnector, Client } from "undici";
-import { isAllowed } from "../core/address-policy.ts";
+import { isAllowed } from "./address-policy.ts";
 import type { RequestPlan } from "../core/request-plan.ts";
 
 export const CONNECT_TIMEOUT_MS = 10_000;
