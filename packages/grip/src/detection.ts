@@ -7,6 +7,11 @@ export function hasGripInstruction(headers: readonly string[]): boolean {
     const first = name.charCodeAt(0) | 0x20;
     if (first === 0x67 && /^grip-/i.test(name)) return true;
   }
+  return isGripInstructType(headers);
+}
+
+/** Whether the body is a JSON instruct: the type up to the first `;`, exactly. */
+export function isGripInstructType(headers: readonly string[]): boolean {
   const type = getHeader(headers, "content-type");
   return type !== undefined && (type.split(";")[0] as string) === "application/grip-instruct";
 }

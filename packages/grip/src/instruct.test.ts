@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { decodePublishMessage, fromJson, parseHeaderInstruct, parseItem } from "./index.ts";
+import { decodePublishMessage, fromJson, parseInstruct, parseItem } from "./index.ts";
 
 const parse = (...headers: string[]) =>
-  parseHeaderInstruct({ code: 200, reason: "OK", headers, body: "x" });
+  parseInstruct({ code: 200, reason: "OK", headers, body: "x" });
 
 describe("given instructions in headers", () => {
   test("handler R13, R14: when channels are listed, then names, prev-ids and filters are right", () => {
@@ -91,7 +91,7 @@ describe("given published items", () => {
   test.each([
     ["handler R114", { channel: "c", id: 5 }, "publish item object contains 'id' with wrong type"],
     ["handler R113", { channel: "c" }, "no formats specified"],
-    ["handler R115", { channel: "c", "http-stream": { action: "foo" } }, ""],
+    ["handler R115", { channel: "c", "http-stream": { action: "foo" } }, "'http-stream' contains 'action' with unknown value"],
     ["handler 7.1", { formats: {} }, "publish item object does not contain 'channel'"],
     [
       "handler 7.2",

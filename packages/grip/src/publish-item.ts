@@ -1,189 +1,154 @@
-import { reasonPhrase } from "@pushpin/http";
 import {
   type Bytes,
   decode,
+  detach,
   fail,
-  fromUtf8,
   ok,
   type Result,
   type Tnet,
+  type TnetMap,
 } from "@pushpin/tnetstrings";
+import { parseJson } from "./json.ts";
+import {
+  type HttpResponseFormat,
+  type HttpStreamFormat,
+  parseHttpResponse,
+  parseHttpStream,
+  parseWsMessage,
+  type WsMessageFormat,
+} from "./publish-formats.ts";
+import { parseTextMap, toInteger, toText } from "./scalars.ts";
 
-export type Action = "send" | "hint" | "close" | "refresh";
-
-export interface HttpResponseFormat {
-  readonly action: Action;
-  readonly code: number;
-  readonly reason: string;
-  readonly headers: string[];
-  readonly body: Bytes;
-}
-
-export interface HttpStreamFormat {
-  readonly action: Action;
-  readonly content: Bytes;
-}
-
-/** One thing published to a channel (handler.md 7.1). */
+/** One thing published to a channel (handler.md 7.1). Texts are byte strings. */
 export interface PublishItem {
   readonly channel: string;
   readonly id: string | undefined;
   readonly prevId: string | undefined;
+  readonly meta: ReadonlyMap<string, string>;
+  /** For block accounting, in place of the content's size. */
+  readonly size: number | undefined;
+  /** Not ordered by `prevId`; repeated ids are dropped all the same. */
   readonly noSeq: boolean;
   readonly httpResponse: HttpResponseFormat | undefined;
   readonly httpStream: HttpStreamFormat | undefined;
+  readonly wsMessage: WsMessageFormat | undefined;
 }
 
 const FORMATS = ["http-response", "http-stream", "ws-message"] as const;
-const ACTIONS: readonly Action[] = ["send", "hint", "close", "refresh"];
 const ITEM = "publish item object";
+const NO_META: ReadonlyMap<string, string> = new Map();
 
-/** Turns parsed JSON into the values a tnetstring would have given: texts as byte strings, objects as maps. */
-export function fromJson(value: unknown): Tnet {
-  if (typeof value === "string") return fromUtf8(value);
-  if (Array.isArray(value)) return value.map(fromJson);
-  if (typeof value === "object" && value !== null)
-    return new Map(Object.entries(value).map(([key, one]) => [fromUtf8(key), fromJson(one)]));
-  if (typeof value === "number" || typeof value === "boolean") return value;
-  return null;
-}
-
-/** Reads one item; the error is the text that goes back to the publisher. */
+/**
+ * Reads one item; the error is the text that goes back to the publisher (handler.md 7.1, 7.2).
+ *
+ * @param isJson whether it came as JSON (`fromJson`), which spells binary content differently
+ * @param topic channel of a SUB message; an empty one counts as absent
+ */
 export function parseItem(value: Tnet, isJson: boolean, topic?: string): Result<PublishItem> {
   if (!(value instanceof Map)) return fail(`${ITEM} is not an object`);
-  const channel = topic || value.get("channel");
-  if (channel === undefined) return fail(`${ITEM} does not contain 'channel'`);
-  if (typeof channel !== "string") return fail(`${ITEM} contains 'channel' with wrong type`);
-  for (const key of ["id", "prev-id"] as const) {
-    const text = value.get(key);
-    if (text !== undefined && typeof text !== "string")
-      return fail(`${ITEM} contains '${key}' with wrong type`);
+  const wrong = (key: string) => fail(`${ITEM} contains '${key}' with wrong type`);
+  let channel = topic;
+  if (channel === undefined || channel === "") {
+    if (!value.has("channel")) return fail(`${ITEM} does not contain 'channel'`);
+    channel = toText(value.get("channel"));
+    if (channel === undefined) return wrong("channel");
+  }
+  const id = toText(value.get("id"));
+  if (id === undefined && value.has("id")) return wrong("id");
+  const prevId = toText(value.get("prev-id"));
+  if (prevId === undefined && value.has("prev-id")) return wrong("prev-id");
+  const formats = parseFormats(value, isJson);
+  if (!formats.ok) return formats;
+  let meta = NO_META;
+  if (value.has("meta")) {
+    const parsed = parseTextMap(value.get("meta") as Tnet, "meta");
+    if (parsed === undefined) return wrong("meta");
+    if (!parsed.ok) return parsed;
+    meta = parsed.value;
+  }
+  let size: number | undefined;
+  if (value.has("size")) {
+    size = toInteger(value.get("size") as Tnet);
+    if (size === undefined) return wrong("size");
+    if (size < 0) return fail(`${ITEM} contains 'size' with invalid value`);
   }
   const noSeq = value.get("no-seq") ?? false;
-  if (typeof noSeq !== "boolean") return fail(`${ITEM} contains 'no-seq' with wrong type`);
-  const given = value.get("formats");
-  if (given !== undefined && !(given instanceof Map))
-    return fail(`${ITEM} contains 'formats' with wrong type`);
-  const formats =
-    given ?? new Map([...value].filter(([key]) => (FORMATS as readonly string[]).includes(key)));
-  if (formats.size === 0) return fail("no formats specified");
-  const httpResponse = formats.has("http-response")
-    ? parseHttpResponse(formats.get("http-response"), isJson)
-    : ok(undefined);
-  if (!httpResponse.ok) return httpResponse;
-  const httpStream = formats.has("http-stream")
-    ? parseHttpStream(formats.get("http-stream"), isJson)
-    : ok(undefined);
-  if (!httpStream.ok) return httpStream;
+  if (typeof noSeq !== "boolean" || value.get("no-seq") === null) return wrong("no-seq");
   return ok({
-    channel,
-    id: value.get("id") as string | undefined,
-    prevId: value.get("prev-id") as string | undefined,
+    // Ids and names outlive the frame they were cut from.
+    channel: detach(channel),
+    id: id === undefined ? undefined : detach(id),
+    prevId: prevId === undefined ? undefined : detach(prevId),
+    meta,
+    size,
     noSeq,
-    httpResponse: httpResponse.value,
-    httpStream: httpStream.value,
+    ...formats.value,
   });
 }
 
-function parseAction(map: ReadonlyMap<string, Tnet>, name: string): Result<Action> {
-  const value = map.get("action");
-  if (value === undefined) return ok("send");
-  if (typeof value !== "string") return fail(`'${name}' contains 'action' with wrong type`);
-  const action = ACTIONS.find((one) => one === value);
-  return action === undefined ? fail("") : ok(action);
+type Formats = Pick<PublishItem, "httpResponse" | "httpStream" | "wsMessage">;
+
+function parseFormats(item: TnetMap, isJson: boolean): Result<Formats> {
+  const given = item.get("formats");
+  if (given !== undefined && !(given instanceof Map))
+    return fail(`${ITEM} contains 'formats' with wrong type`);
+  const formats = given ?? item;
+  if (given === undefined ? !FORMATS.some((one) => item.has(one)) : given.size === 0)
+    return fail("no formats specified");
+  const httpResponse = optional(formats, "http-response", isJson, parseHttpResponse);
+  if (!httpResponse.ok) return httpResponse;
+  const httpStream = optional(formats, "http-stream", isJson, parseHttpStream);
+  if (!httpStream.ok) return httpStream;
+  const wsMessage = optional(formats, "ws-message", isJson, parseWsMessage);
+  if (!wsMessage.ok) return wsMessage;
+  return ok({
+    httpResponse: httpResponse.value,
+    httpStream: httpStream.value,
+    wsMessage: wsMessage.value,
+  });
 }
 
-/** A text field, or its base64 form where JSON has one. */
-function parseContent(
-  map: ReadonlyMap<string, Tnet>,
+function optional<T>(
+  formats: TnetMap,
   name: string,
-  key: string,
   isJson: boolean,
-): Result<Bytes | undefined> {
-  const bin = isJson ? map.get(`${key}-bin`) : undefined;
-  if (bin !== undefined) {
-    if (typeof bin !== "string") return fail(`'${name}' contains '${key}-bin' with wrong type`);
-    return ok(Buffer.from(bin.replace(/[^A-Za-z0-9+/]/g, ""), "base64").toString("latin1"));
-  }
-  const text = map.get(key);
-  if (text === undefined || typeof text === "string" || text instanceof Uint8Array) return ok(text);
-  return fail(`'${name}' contains '${key}' with wrong type`);
-}
-
-function parseHttpStream(value: Tnet | undefined, isJson: boolean): Result<HttpStreamFormat> {
-  if (!(value instanceof Map)) return fail("'http-stream' is not an object");
-  const action = parseAction(value, "http-stream");
-  if (!action.ok) return action;
-  if (action.value !== "send") return ok({ action: action.value, content: "" });
-  const content = parseContent(value, "http-stream", "content", isJson);
-  if (!content.ok) return content;
-  if (content.value === undefined)
-    return fail(`'http-stream' does not contain 'content'${isJson ? " or 'content-bin'" : ""}`);
-  return ok({ action: "send", content: content.value });
-}
-
-function parseHttpResponse(value: Tnet | undefined, isJson: boolean): Result<HttpResponseFormat> {
-  if (!(value instanceof Map)) return fail("'http-response' is not an object");
-  const action = parseAction(value, "http-response");
-  if (!action.ok) return action;
-  const empty = { action: action.value, code: 200, reason: "OK", headers: [], body: "" };
-  if (action.value !== "send") return ok(empty);
-  const code = toInteger(value.get("code") ?? 200);
-  if (code === undefined) return fail("'http-response' contains 'code' with wrong type");
-  if (code < 0 || code > 999) return fail("'http-response' contains 'code' with invalid value");
-  const reason = value.get("reason") ?? reasonPhrase(code);
-  if (typeof reason !== "string") return fail("'http-response' contains 'reason' with wrong type");
-  const headers = parseHeaders(value.get("headers"));
-  if (!headers.ok) return headers;
-  const body = parseContent(value, "http-response", "body", isJson);
-  if (!body.ok) return body;
-  if (body.value === undefined)
-    return fail(
-      `'http-response' does not contain ${isJson ? "'body', 'body-bin', or 'body-patch'" : "'body' or 'body-patch'"}`,
-    );
-  return ok({ action: "send", code, reason, headers: headers.value, body: body.value });
-}
-
-function toInteger(value: Tnet): number | undefined {
-  if (typeof value === "number") return Math.round(value);
-  if (typeof value === "boolean") return value ? 1 : 0;
-  if (typeof value === "string") return /^[+-]?\d{1,15}$/.test(value) ? Number(value) : 0;
-  return undefined;
-}
-
-function parseHeaders(value: Tnet | undefined): Result<string[]> {
-  if (value === undefined) return ok([]);
-  const flat: string[] = [];
-  if (Array.isArray(value)) {
-    for (const pair of value) {
-      if (!Array.isArray(pair)) return fail("headers contains element with wrong type");
-      if (pair.length !== 2) return fail("headers contains list with wrong number of elements");
-      if (typeof pair[0] !== "string") return fail("header contains name element with wrong type");
-      if (typeof pair[1] !== "string") return fail("header contains value element with wrong type");
-      flat.push(pair[0], pair[1]);
-    }
-    return ok(flat);
-  }
-  if (!(value instanceof Map)) return fail("'http-response' contains 'headers' with wrong type");
-  for (const [name, text] of [...value].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (typeof text !== "string") return fail(`headers contains '${name}' with wrong type`);
-    flat.push(name, text);
-  }
-  return ok(flat);
+  parse: (map: TnetMap, isJson: boolean) => Result<T>,
+): Result<T | undefined> {
+  const value = formats.get(name);
+  if (value === undefined) return ok(undefined);
+  return value instanceof Map ? parse(value, isJson) : fail(`'${name}' is not an object`);
 }
 
 /** One message of the PULL or SUB socket: `T` tnetstring, `J` JSON, or a bare tnetstring. */
 export function decodePublishMessage(frame: Uint8Array, topic?: string): Result<PublishItem> {
   if (frame[0] === 0x4a) {
-    try {
-      const value: unknown = JSON.parse(
-        Buffer.from(frame.buffer, frame.byteOffset + 1, frame.byteLength - 1).toString("utf8"),
-      );
-      return parseItem(fromJson(value), true, topic);
-    } catch {
-      return fail("not valid JSON");
-    }
+    const json = parseJson(frame.subarray(1));
+    return json.ok ? parseItem(json.value, true, topic) : json;
   }
   const decoded = decode(frame[0] === 0x54 ? frame.subarray(1) : frame);
   return decoded.ok ? parseItem(decoded.value, false, topic) : decoded;
+}
+
+/**
+ * The items of `{items: [...]}`. One bad item refuses all. Errors are complete sentences for the
+ * publisher, without a line break.
+ */
+export function parseItemList(value: Tnet, isJson: boolean): Result<PublishItem[]> {
+  if (!(value instanceof Map)) return fail("Invalid format.");
+  const list = value.get("items");
+  if (list === undefined) return fail("Invalid format: object does not contain 'items'");
+  if (!Array.isArray(list)) return fail("Invalid format: object contains 'items' with wrong type");
+  const items: PublishItem[] = [];
+  for (const one of list) {
+    const item = parseItem(one, isJson);
+    if (!item.ok) return fail(`Invalid format: ${item.error}`);
+    items.push(item.value);
+  }
+  return ok(items);
+}
+
+/** Body of `POST /publish/` on the control port. */
+export function parsePublishBody(body: Bytes): Result<PublishItem[]> {
+  const json = parseJson(body);
+  return json.ok ? parseItemList(json.value, true) : fail("Body is not valid JSON.");
 }

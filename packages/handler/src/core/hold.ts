@@ -95,6 +95,10 @@ export class Hold {
   /** Answers a long poll; the item's headers replace those of the hold. */
   answer(format: HttpResponseFormat): void {
     if (format.action !== "send") return;
+    if (format.bodyPatch !== undefined) {
+      this.#ports.dropped(); // patches are not applied yet; an answer without its body would be wrong
+      return;
+    }
     const set = new Set<string>();
     for (let i = 0; i < format.headers.length; i += 2)
       set.add((format.headers[i] as string).toLowerCase());

@@ -13,7 +13,7 @@ const item = (
   prevId,
   noSeq: false,
   httpResponse: undefined,
-  httpStream: undefined,
+  httpStream: undefined, wsMessage: undefined, meta: new Map(), size: undefined,
   ...extra,
 });
 const sequencer = (isSubscribed = true) =>

@@ -1,6 +1,6 @@
 import { type Clock, TimerWheel } from "@pushpin/clock";
 import type { HandlerSettings } from "@pushpin/config";
-import { type HttpStreamFormat, type PublishItem, parseHeaderInstruct } from "@pushpin/grip";
+import { type HttpStreamFormat, type PublishItem, parseInstruct } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
 import { type TnetMap, toUtf8 } from "@pushpin/tnetstrings";
 import { ID_LIST_MAX, KeepAliveSchedule, Packet, Session } from "@pushpin/zhttp";
@@ -78,7 +78,7 @@ export class Engine {
       return;
     }
     const accept = decoded.value;
-    const instruct = parseHeaderInstruct(accept.response);
+    const instruct = parseInstruct(accept.response);
     if (!instruct.ok) {
       reply({ success: false, condition: "bad-format", value: instruct.error });
       return;
