@@ -35,4 +35,3 @@ export function appendChannel(channels: Channel[], channel: Channel): string | u
   channels.push(channel);
   return undefined;
 }
-

@@ -91,7 +91,11 @@ describe("given published items", () => {
   test.each([
     ["handler R114", { channel: "c", id: 5 }, "publish item object contains 'id' with wrong type"],
     ["handler R113", { channel: "c" }, "no formats specified"],
-    ["handler R115", { channel: "c", "http-stream": { action: "foo" } }, "'http-stream' contains 'action' with unknown value"],
+    [
+      "handler R115",
+      { channel: "c", "http-stream": { action: "foo" } },
+      "'http-stream' contains 'action' with unknown value",
+    ],
     ["handler 7.1", { formats: {} }, "publish item object does not contain 'channel'"],
     [
       "handler 7.2",

@@ -1,7 +1,12 @@
 import { parsePairs, parseParameters, reasonPhrase, splitList } from "@pushpin/http";
 import { type Bytes, detach, fail, ok, type Result } from "@pushpin/tnetstrings";
 import { isGripInstructType } from "./detection.ts";
-import { appendChannel, type Channel, type HoldMode, type InstructDraft } from "./instruct-draft.ts";
+import {
+  appendChannel,
+  type Channel,
+  type HoldMode,
+  type InstructDraft,
+} from "./instruct-draft.ts";
 import { applyJsonInstruct } from "./json-instruct.ts";
 import { type KeepAlive, parseKeepAliveHeader } from "./keep-alive.ts";
 import { parseInteger } from "./scalars.ts";
@@ -181,7 +186,11 @@ function addChannel(channels: Channel[], element: string): string | undefined {
     else if (prevId === undefined && name.toLowerCase() === "prev-id")
       prevId = value === undefined ? undefined : detach(value);
   }
-  return appendChannel(channels, { name: detach(parsed.value), prevId, filters });
+  return appendChannel(channels, {
+    name: detach(parsed.value),
+    prevId,
+    filters,
+  });
 }
 
 interface Links {
@@ -230,7 +239,11 @@ function parseSession(grip: GripHeaders): SessionInstruct {
     const pathPrefix = parameter("path-prefix");
     const sidPointer = parameter("sid-ptr");
     if (pathPrefix && sidPointer)
-      detectRules.push({ pathPrefix, sidPointer, jsonParameter: parameter("json-param") });
+      detectRules.push({
+        pathPrefix,
+        sidPointer,
+        jsonParameter: parameter("json-param"),
+      });
   }
   const lastIds = new Map<string, string>();
   for (const element of elements(grip, "grip-last") ?? []) {

@@ -1,4 +1,4 @@
-import { type Result, type Tnet, type TnetMap, ok, fail } from "@pushpin/tnetstrings";
+import { fail, ok, type Result, type Tnet, type TnetMap } from "@pushpin/tnetstrings";
 import { appendChannel, type InstructDraft } from "./instruct-draft.ts";
 import { parseJson } from "./json.ts";
 import { parseKeepAliveObject } from "./keep-alive.ts";
@@ -92,7 +92,11 @@ function addChannel(draft: InstructDraft, value: Tnet): string | undefined {
     return "channel contains 'prev-id' with wrong type";
   const filters = parseFilters(value.get("filters"));
   if (!filters.ok) return filters.error;
-  return appendChannel(draft.channels, { name, prevId, filters: filters.value });
+  return appendChannel(draft.channels, {
+    name,
+    prevId,
+    filters: filters.value,
+  });
 }
 
 function parseFilters(value: Tnet | undefined): Result<string[]> {

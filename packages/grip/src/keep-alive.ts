@@ -101,5 +101,9 @@ export function parseKeepAliveObject(map: TnetMap): Result<KeepAlive> {
   const mode = given === undefined ? "interval" : toText(given);
   if (mode === undefined) return wrong("mode");
   if (mode !== "idle" && mode !== "interval") return fail(`no such keep-alive mode '${mode}'`);
-  return ok({ data, timeoutS: Math.max(timeoutS, KEEP_ALIVE_TIMEOUT_MIN_S), mode });
+  return ok({
+    data,
+    timeoutS: Math.max(timeoutS, KEEP_ALIVE_TIMEOUT_MIN_S),
+    mode,
+  });
 }

@@ -90,7 +90,12 @@ export function parseHttpResponse(map: TnetMap, isJson: boolean): Result<HttpRes
   if (!action.ok) return action;
   const empty = { code: 200, reason: "OK", headers: [], body: "" };
   if (action.value !== "send")
-    return ok({ action: action.value, ...empty, bodyPatch: undefined, contentFilters: undefined });
+    return ok({
+      action: action.value,
+      ...empty,
+      bodyPatch: undefined,
+      contentFilters: undefined,
+    });
   const contentFilters = parseContentFilters(map, format);
   if (!contentFilters.ok) return contentFilters;
   const code = toInteger(map.get("code") ?? (map.has("code") ? null : 200));
@@ -151,7 +156,12 @@ export function parseWsMessage(map: TnetMap, isJson: boolean): Result<WsMessageF
   if (action.value === "close") return parseWsClose(map);
   const empty = { content: "", code: undefined, reason: "" };
   if (action.value !== "send")
-    return ok({ action: action.value, type: "text", ...empty, contentFilters: undefined });
+    return ok({
+      action: action.value,
+      type: "text",
+      ...empty,
+      contentFilters: undefined,
+    });
   const contentFilters = parseContentFilters(map, format);
   if (!contentFilters.ok) return contentFilters;
   const type = map.has("type") ? toText(map.get("type")) : "";
@@ -161,7 +171,12 @@ export function parseWsMessage(map: TnetMap, isJson: boolean): Result<WsMessageF
   // Unlike in the HTTP formats, binary content of a tnetstring is raw and has its own key.
   const bin = map.get("content-bin");
   const isBinary = bin !== undefined;
-  const content = parseContent(map, format, isBinary && !isJson ? "content-bin" : "content", isJson);
+  const content = parseContent(
+    map,
+    format,
+    isBinary && !isJson ? "content-bin" : "content",
+    isJson,
+  );
   if (!content.ok) return content;
   if (content.value === undefined && type !== "ping" && type !== "pong")
     return fail(`'${format}' does not contain 'content' or 'content-bin'`);
@@ -187,5 +202,12 @@ function parseWsClose(map: TnetMap): Result<WsMessageFormat> {
   }
   const reason = map.has("reason") ? toText(map.get("reason")) : "";
   if (reason === undefined) return wrong(format, "reason");
-  return ok({ action: "close", type: "text", content: "", code, reason, contentFilters: undefined });
+  return ok({
+    action: "close",
+    type: "text",
+    content: "",
+    code,
+    reason,
+    contentFilters: undefined,
+  });
 }

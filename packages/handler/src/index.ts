@@ -1,1 +1,1 @@
-export { Sequencer } from "./core/sequencer.ts";
+export { HandlerCore } from "./core/handler-core.ts";

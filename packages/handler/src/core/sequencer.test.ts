@@ -1,73 +1,75 @@
-import type { PublishItem } from "@pushpin/grip";
 import { describe, expect, test } from "vitest";
-import { Sequencer } from "./sequencer.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { PENDING_ITEMS_MAX, type Sequenced, Sequencer } from "./sequencer.ts";
 
-const item = (
-  id: string | undefined,
-  prevId?: string,
-  extra: Partial<PublishItem> = {},
-): PublishItem => ({
+const item = (id?: string, prevId?: string, rest: Partial<Sequenced> = {}): Sequenced => ({
   channel: "c",
   id,
   prevId,
-  noSeq: false,
-  httpResponse: undefined,
-  httpStream: undefined, wsMessage: undefined, meta: new Map(), size: undefined,
-  ...extra,
+  ...rest,
 });
-const sequencer = (isSubscribed = true) =>
-  new Sequencer({ waitMs: 3000, idTtlMs: 60_000, isSubscribed: () => isSubscribed });
-const ids = (items: PublishItem[]) => items.map((one) => one.id);
+const ids = (items: Sequenced[]) => items.map((one) => one.id);
+const open = (messageWaitMs = 3000, idCacheTtlMs = 0) =>
+  new Sequencer<Sequenced>({ messageWaitMs, idCacheTtlMs });
 
-describe("given a subscribed channel", () => {
-  test("handler R123: when items come out of order, then they go out in order", () => {
-    const one = sequencer();
-    expect(ids(one.receive(item("a"), 0))).toEqual(["a"]);
-    expect(ids(one.receive(item("d", "c"), 0))).toEqual([]);
-    expect(ids(one.receive(item("c", "b"), 0))).toEqual([]);
-    expect(ids(one.receive(item("b", "a"), 0))).toEqual(["b", "c", "d"]);
+describe("given a channel with a subscriber", () => {
+  test("handler R123: when items come out of order, then they go out in order of their chain", () => {
+    const sequencer = open();
+    expect(ids(sequencer.add(item("a"), true, 0))).toEqual(["a"]);
+    expect(sequencer.add(item("d", "c"), true, 0)).toEqual([]);
+    expect(sequencer.add(item("c", "b"), true, 0)).toEqual([]);
+    expect(ids(sequencer.add(item("b", "a"), true, 0))).toEqual(["b", "c", "d"]);
   });
 
-  test("handler R124: when the missing one never comes, then the others go after message_wait", () => {
-    const one = sequencer();
-    one.receive(item("a"), 0);
-    one.receive(item("d", "c"), 0);
-    one.receive(item("e", "d"), 0);
-    expect(one.expire(2999)).toEqual([]);
-    expect(ids(one.expire(3000))).toEqual(["d", "e"]);
+  test("handler R124, R125: when the predecessor stays away, then items go out after the wait, and late ones wait too", () => {
+    const sequencer = open();
+    sequencer.add(item("a"), true, 0);
+    sequencer.add(item("d", "c"), true, 100);
+    sequencer.add(item("e", "d"), true, 200);
+    expect(sequencer.expire(3099)).toEqual([]);
+    expect(ids(sequencer.expire(3100))).toEqual(["d", "e"]);
+    expect(sequencer.add(item("b", "a"), true, 4000)).toEqual([]);
+    expect(ids(sequencer.expire(7000))).toEqual(["b"]);
+    expect(sequencer.add(item("f", "e"), true, 7001)).toEqual([]);
   });
 
-  test("handler R126, R128, R129: when ids repeat, are unsequenced or absent, then the rules of section 8 hold", () => {
-    const one = sequencer();
-    one.receive(item("a"), 0);
-    one.receive(item("x", "p"), 0);
-    one.receive(item("y", "p"), 0);
-    expect(one.dropped).toBe(1);
-    expect(ids(one.receive(item("n", "wrong", { noSeq: true }), 0))).toEqual(["n"]);
-    expect(one.lastId("c")).toBe("a");
-    expect(ids(one.receive(item(undefined, "a"), 0))).toEqual([undefined]);
-    expect(ids(one.receive(item("q", "unknown"), 0))).toEqual(["q"]);
+  test("handler R126: when two items wait for the same one, then only the first is kept", () => {
+    const sequencer = open();
+    sequencer.add(item("a"), true, 0);
+    sequencer.add(item("c1", "b"), true, 0);
+    sequencer.add(item("c2", "b"), true, 0);
+    expect(ids(sequencer.add(item("b", "a"), true, 0))).toEqual(["b", "c1"]);
+    expect(sequencer.dropped).toBe(1);
   });
 
-  test("handler R127: when an id comes twice within the ttl, then the second is dropped, later it is not", () => {
-    const one = sequencer(false);
-    expect(ids(one.receive(item("a"), 0))).toEqual(["a"]);
-    expect(ids(one.receive(item("a"), 59_000))).toEqual([]);
-    expect(ids(one.receive(item("a"), 200_000))).toEqual(["a"]);
+  test("handler R127: when an id comes twice within the ttl, then the second is dropped, subscribers or not", () => {
+    const sequencer = open(3000, 60_000);
+    expect(ids(sequencer.add(item("a"), false, 0))).toEqual(["a"]);
+    expect(sequencer.add(item("a"), true, 59_999)).toEqual([]);
+    expect(ids(sequencer.add(item("a"), true, 60_000))).toEqual(["a"]);
+    expect(ids(sequencer.add(item(undefined), true, 60_000))).toEqual([undefined]);
   });
-});
 
-test("given subscribers, when the first comes and the last goes, then each is told once", () => {
-  const told: string[] = [];
-  const one = new Subscriptions<number>(
-    (channel) => told.push(`+${channel}`),
-    (channel) => told.push(`-${channel}`),
-  );
-  one.add("c", 1);
-  one.add("c", 2);
-  one.remove("c", 1);
-  one.remove("c", 1);
-  one.remove("c", 2);
-  expect(told).toEqual(["+c", "-c"]);
+  test("handler R128: when an item says no-seq, then it goes out at once and the last id stays", () => {
+    const sequencer = open();
+    sequencer.add(item("a"), true, 0);
+    expect(ids(sequencer.add(item("x", "zz", { noSeq: true }), true, 0))).toEqual(["x"]);
+    expect(sequencer.lastId("c")).toBe("a");
+  });
+
+  test("handler R129: when an item has no id, then the next one goes out whatever its prev-id", () => {
+    const sequencer = open();
+    sequencer.add(item("a"), true, 0);
+    sequencer.add(item(), true, 0);
+    expect(ids(sequencer.add(item("z", "y"), true, 0))).toEqual(["z"]);
+  });
+
+  test("when too many wait, then the excess is dropped; when the channel goes, then all are", () => {
+    const sequencer = open();
+    sequencer.add(item("a"), true, 0);
+    for (let i = 0; i <= PENDING_ITEMS_MAX; i += 1) sequencer.add(item(`x${i}`, `p${i}`), true, 0);
+    expect(sequencer.dropped).toBe(1);
+    sequencer.dropChannel("c");
+    expect(sequencer.expire(1e6)).toEqual([]);
+    expect(sequencer.lastId("c")).toBeUndefined();
+  });
 });

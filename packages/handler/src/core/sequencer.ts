@@ -1,117 +1,154 @@
-import type { PublishItem } from "@pushpin/grip";
-
-/** Limit: items of one channel waiting for the one before them; more are dropped. */
-export const PENDING_MAX = 100;
-/** Limit: channels whose last id is remembered; the least recently set is forgotten. */
-export const LAST_IDS_MAX = 1_000_000;
-
-interface Held {
-  readonly item: PublishItem;
-  readonly dueMs: number;
+/** What ordering needs to know of an item; ids are scoped by channel. */
+export interface Sequenced {
+  readonly channel: string;
+  readonly id?: string | undefined;
+  readonly prevId?: string | undefined;
+  readonly noSeq?: boolean | undefined;
 }
 
-/** Orders the items of each channel by prev-id and drops repeated ids (handler.md 8). */
-export class Sequencer {
-  dropped = 0;
-  readonly #waitMs: number;
-  readonly #idTtlMs: number;
-  readonly #isSubscribed: (channel: string) => boolean;
-  readonly #lastIds = new Map<string, string>();
-  readonly #pending = new Map<string, Map<string, Held>>();
-  /** Generations of seen ids: dropping a whole one is free, deleting the oldest key of a big map is not. */
-  #seen: Set<string>[] = [new Set()];
-  #generationEndsMs = 0;
+/** Limit: channels whose last id is remembered; the least recently set is forgotten. */
+export const LAST_IDS_MAX = 1_000_000;
+/** Limit: items of one channel that wait for their predecessor; more are dropped. */
+export const PENDING_ITEMS_MAX = 100;
+/** Limit: ids remembered against duplicates; the oldest is forgotten. */
+export const ID_CACHE_MAX = 1_000_000;
 
-  constructor(options: {
-    waitMs: number;
-    idTtlMs: number;
-    isSubscribed: (channel: string) => boolean;
-  }) {
-    this.#waitMs = options.waitMs;
-    this.#idTtlMs = options.idTtlMs;
-    this.#isSubscribed = options.isSubscribed;
+export interface SequencerOptions {
+  /** How long an item waits for its predecessor. */
+  readonly messageWaitMs: number;
+  /** How long an id is remembered; 0: duplicates are not looked for. */
+  readonly idCacheTtlMs: number;
+}
+
+interface Waiting<I> {
+  readonly item: I;
+  readonly untilMs: number;
+}
+
+/**
+ * Puts the items of each channel in the order of their `prev-id` chain and drops those seen before
+ * (handler.md 8). Only channels somebody listens to are ordered.
+ */
+export class Sequencer<I extends Sequenced> {
+  /** Items given up: duplicates, and those beyond the limits. */
+  dropped = 0;
+  readonly #options: SequencerOptions;
+  readonly #lastIds = new Map<string, string>();
+  readonly #seen = new Map<string, number>();
+  /** Per channel by prev-id; the order of `#waiting` is the order of arrival. */
+  readonly #byChannel = new Map<string, Map<string, Waiting<I>>>();
+  readonly #waiting = new Set<Waiting<I>>();
+
+  constructor(options: SequencerOptions) {
+    this.#options = options;
   }
 
-  /** What is to be delivered now, in order. */
-  receive(item: PublishItem, nowMs: number): PublishItem[] {
-    if (
-      this.#idTtlMs > 0 &&
-      item.id !== undefined &&
-      this.#isRepeated(`${item.channel}\0${item.id}`, nowMs)
-    )
+  /** Takes one item; returns those to deliver now, in order. `listened`: the channel has subscribers. */
+  add(item: I, listened: boolean, nowMs: number): I[] {
+    if (this.#isDuplicate(item, nowMs)) {
+      this.dropped += 1;
       return [];
-    if (item.noSeq || !this.#isSubscribed(item.channel)) return [item];
-    const last = this.#lastIds.get(item.channel);
-    if (last !== undefined && item.prevId !== undefined && item.prevId !== last) {
+    }
+    if (item.noSeq || !listened) return [item];
+    const lastId = this.#lastIds.get(item.channel);
+    if (lastId !== undefined && item.prevId !== undefined && item.prevId !== lastId) {
       this.#hold(item, item.prevId, nowMs);
       return [];
     }
-    return this.#release(item);
+    return this.#chain(item);
   }
 
-  /** Items that have waited long enough, with what chains from them. */
-  expire(nowMs: number): PublishItem[] {
-    const out: PublishItem[] = [];
-    for (const [channel, held] of this.#pending) {
-      for (const [prevId, { item, dueMs }] of held) {
-        if (dueMs > nowMs) continue;
-        held.delete(prevId);
-        out.push(...this.#release(item));
-      }
-      if (held.size === 0) this.#pending.delete(channel);
+  /** Items that have waited long enough, each with what follows it; call it once a second. */
+  expire(nowMs: number): I[] {
+    for (const [key, untilMs] of this.#seen) {
+      if (untilMs > nowMs) break;
+      this.#seen.delete(key);
     }
-    return out;
+    const due: I[] = [];
+    for (const waiting of this.#waiting) {
+      if (waiting.untilMs > nowMs) break;
+      this.#release(waiting);
+      due.push(...this.#chain(waiting.item));
+    }
+    return due;
   }
 
   lastId(channel: string): string | undefined {
     return this.#lastIds.get(channel);
   }
 
-  /** The channel has no subscribers any more. */
-  forget(channel: string): void {
+  forgetLastId(channel: string): void {
     this.#lastIds.delete(channel);
-    this.#pending.delete(channel);
   }
 
-  #hold(item: PublishItem, prevId: string, nowMs: number): void {
-    const held = this.#pending.get(item.channel) ?? new Map<string, Held>();
-    if (held.has(prevId) || held.size >= PENDING_MAX) {
+  forgetAllLastIds(): void {
+    this.#lastIds.clear();
+  }
+
+  /** Nobody listens any more. */
+  dropChannel(channel: string): void {
+    this.#lastIds.delete(channel);
+    const held = this.#byChannel.get(channel);
+    if (held === undefined) return;
+    for (const waiting of held.values()) this.#waiting.delete(waiting);
+    this.#byChannel.delete(channel);
+  }
+
+  #isDuplicate(item: I, nowMs: number): boolean {
+    if (this.#options.idCacheTtlMs <= 0 || item.id === undefined) return false;
+    const key = `${item.channel.length}:${item.channel}${item.id}`;
+    const untilMs = this.#seen.get(key);
+    if (untilMs !== undefined) {
+      if (untilMs > nowMs) return true;
+      this.#seen.delete(key);
+    }
+    this.#seen.set(key, nowMs + this.#options.idCacheTtlMs);
+    if (this.#seen.size > ID_CACHE_MAX) deleteOldest(this.#seen); // Limit: ID_CACHE_MAX
+    return false;
+  }
+
+  #hold(item: I, prevId: string, nowMs: number): void {
+    let held = this.#byChannel.get(item.channel);
+    if (held === undefined) {
+      held = new Map();
+      this.#byChannel.set(item.channel, held);
+    }
+    // Limit: PENDING_ITEMS_MAX
+    if (held.has(prevId) || held.size >= PENDING_ITEMS_MAX) {
       this.dropped += 1;
       return;
     }
-    held.set(prevId, { item, dueMs: nowMs + this.#waitMs });
-    this.#pending.set(item.channel, held);
+    const waiting = { item, untilMs: nowMs + this.#options.messageWaitMs };
+    held.set(prevId, waiting);
+    this.#waiting.add(waiting);
   }
 
-  #release(first: PublishItem): PublishItem[] {
-    const out: PublishItem[] = [];
-    for (let item: PublishItem | undefined = first; item !== undefined; ) {
-      out.push(item);
+  #release(waiting: Waiting<I>): void {
+    this.#waiting.delete(waiting);
+    const { channel, prevId } = waiting.item;
+    const held = this.#byChannel.get(channel);
+    held?.delete(prevId ?? "");
+    if (held?.size === 0) this.#byChannel.delete(channel);
+  }
+
+  #chain(first: I): I[] {
+    const items = [first];
+    let item = first;
+    for (;;) {
       this.#lastIds.delete(item.channel);
-      if (item.id === undefined) break;
+      if (item.id === undefined) return items;
       this.#lastIds.set(item.channel, item.id);
-      if (this.#lastIds.size > LAST_IDS_MAX)
-        this.#lastIds.delete(this.#lastIds.keys().next().value as string);
-      const held = this.#pending.get(item.channel);
-      const next: Held | undefined = held?.get(item.id);
-      if (next !== undefined) held?.delete(item.id);
-      item = next?.item;
+      if (this.#lastIds.size > LAST_IDS_MAX) deleteOldest(this.#lastIds); // Limit: LAST_IDS_MAX
+      const next = this.#byChannel.get(item.channel)?.get(item.id);
+      if (next === undefined) return items;
+      this.#release(next);
+      item = next.item;
+      items.push(item);
     }
-    return out;
   }
+}
 
-  #isRepeated(key: string, nowMs: number): boolean {
-    if (nowMs >= this.#generationEndsMs) {
-      const missed = Math.min(
-        7,
-        1 + Math.floor((nowMs - this.#generationEndsMs) / (this.#idTtlMs / 6)),
-      );
-      for (let i = 0; i < missed; i += 1) this.#seen.unshift(new Set());
-      this.#seen.length = Math.min(this.#seen.length, 7);
-      this.#generationEndsMs = nowMs + this.#idTtlMs / 6;
-    }
-    if (this.#seen.some((one) => one.has(key))) return true;
-    this.#seen[0]?.add(key);
-    return false;
-  }
+function deleteOldest(map: Map<string, unknown>): void {
+  const [oldest] = map.keys();
+  if (oldest !== undefined) map.delete(oldest);
 }

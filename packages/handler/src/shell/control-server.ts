@@ -1,146 +1,103 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { fromJson, type PublishItem, parseItem } from "@pushpin/grip";
+import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "@pushpin/log";
-import { toUtf8 } from "@pushpin/tnetstrings";
-
-export interface ControlOptions {
-  readonly listen: { readonly fd: number } | { readonly host: string; readonly port: number };
-  readonly maxHeaderBytes: number;
-  readonly maxBodyBytes: number;
-  readonly log: Logger;
-  readonly publish: (item: PublishItem) => void;
-}
+import { answerControl, type ControlTarget } from "../core/control-api.ts";
+import { ControlExchange, type ControlLimits } from "../core/control-exchange.ts";
 
 /** Limit: connections at once; more wait in the backlog. */
-const CONNECTIONS_MAX = 128;
+export const CONTROL_CONNECTIONS_MAX = 128;
+/** A client that has not sent its whole request by then is cut. */
+const REQUEST_TIMEOUT_MS = 60_000;
+/** After the answer, what the client still sends is read and dropped for this long. */
+const LINGER_MS = 2000;
 
-/** The HTTP control port: `GET /` and `POST /publish/` (handler.md 7.3). */
+export type ControlListen =
+  | { readonly fd: number }
+  | { readonly host: string; readonly port: number };
+
+/** The HTTP control port: a few short connections, one request each. */
 export class ControlServer {
-  readonly #options: ControlOptions;
   readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
 
-  private constructor(options: ControlOptions) {
-    this.#options = options;
-    this.#server = createServer(
-      { maxHeaderSize: options.maxHeaderBytes, requestTimeout: 60_000 },
-      (request, response) => this.#request(request, response),
-    );
-    this.#server.maxConnections = CONNECTIONS_MAX;
+  private constructor(server: Server) {
+    this.#server = server;
   }
 
-  static open(options: ControlOptions): Promise<ControlServer> {
-    const control = new ControlServer(options);
-    return new Promise((resolve, reject) => {
-      control.#server.once("error", reject);
-      control.#server.listen(options.listen, () => resolve(control));
+  static async open(options: {
+    readonly listen: ControlListen;
+    readonly limits: ControlLimits;
+    readonly target: ControlTarget;
+    readonly log: Logger;
+  }): Promise<ControlServer> {
+    const server = createServer({
+      allowHalfOpen: true,
+      pauseOnConnect: false,
+      noDelay: true,
+    });
+    const control = new ControlServer(server);
+    server.on("connection", (socket) => control.#serve(socket, options));
+    await new Promise<void>((resolve, reject) => {
+      const { listen } = options;
+      server.once("error", (error) =>
+        reject(new Error(`unable to listen for control requests: ${error.message}`)),
+      );
+      const name = "fd" in listen ? `fd ${listen.fd}` : `${listen.host}:${listen.port}`;
+      server.listen(listen, () => {
+        options.log.info(`http control server listening on ${name}`);
+        resolve();
+      });
+    });
+    server.on("error", (error) => options.log.warn("control port", { error }));
+    return control;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #serve(
+    socket: Socket,
+    options: {
+      readonly limits: ControlLimits;
+      readonly target: ControlTarget;
+      readonly log: Logger;
+    },
+  ): void {
+    this.#sockets.add(socket);
+    const exchange = new ControlExchange(options.limits);
+    // Limit: CONTROL_CONNECTIONS_MAX. The rest of them are read when a place is free.
+    if (this.#sockets.size > CONTROL_CONNECTIONS_MAX) socket.pause();
+    socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy());
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => {
+      this.#sockets.delete(socket);
+      for (const waiting of this.#sockets)
+        if (waiting.isPaused()) {
+          waiting.resume();
+          break;
+        }
+    });
+    socket.on("end", () => socket.end());
+    socket.on("data", (bytes) => {
+      const step = exchange.receive(bytes);
+      if (step.send !== undefined) socket.write(step.send, "latin1");
+      if (step.end) finish(socket);
+      if (step.request === undefined) return;
+      const answer = answerControl(step.request, options.target);
+      socket.write(exchange.respond(answer.response).send, "latin1");
+      finish(socket);
+      answer.run?.();
     });
   }
-
-  close(): void {
-    this.#server.close();
-    this.#server.closeAllConnections();
-  }
-
-  #request(request: IncomingMessage, response: ServerResponse): void {
-    const asJson = acceptsJson(request.headers.accept);
-    if (asJson === undefined) {
-      answer(
-        response,
-        406,
-        "Not Acceptable. Supported formats are text/plain and application/json.\n",
-      );
-      return;
-    }
-    const path = (request.url ?? "/").replace(/\/$/, "");
-    if (path === "" || path === "/") {
-      answer(response, 200, "Pushpin API\n");
-      return;
-    }
-    if (path !== "/publish") {
-      answer(response, 404, "Not Found\n");
-      return;
-    }
-    if (request.method !== "POST") {
-      answer(response, 405, `Method not allowed: ${request.method}.\n`, ["Allow", "POST"]);
-      return;
-    }
-    const length = request.headers["content-length"];
-    if (length === undefined) {
-      answer(response, 411, "Request requires Content-Length.\n");
-      return;
-    }
-    // Limit: push_in_http_max_body_size
-    if (Number(length) > this.#options.maxBodyBytes) {
-      answer(response, 400, "Request body too large.\n");
-      return;
-    }
-    const pieces: Buffer[] = [];
-    request.on("data", (piece: Buffer) => pieces.push(piece));
-    request.on("end", () => this.#publish(Buffer.concat(pieces), response, asJson));
-  }
-
-  #publish(body: Buffer, response: ServerResponse, asJson: boolean): void {
-    let parsed: unknown;
-    try {
-      parsed = JSON.parse(body.toString("utf8"));
-    } catch {
-      answer(response, 400, "Body is not valid JSON.\n");
-      return;
-    }
-    const items = itemsOf(parsed);
-    if (typeof items === "string") {
-      answer(response, 400, items);
-      return;
-    }
-    answer(response, 200, asJson ? '{"message":"Published"}\n' : "Published\n", [], asJson);
-    for (const item of items) this.#options.publish(item);
-  }
 }
 
-/** The items of a publish request, or the text of the refusal. One bad item refuses all. */
-function itemsOf(parsed: unknown): PublishItem[] | string {
-  const value = fromJson(parsed);
-  if (!(value instanceof Map)) return "Invalid format.\n";
-  const list = value.get("items");
-  if (list === undefined) return "Invalid format: object does not contain 'items'\n";
-  if (!Array.isArray(list)) return "Invalid format: object contains 'items' with wrong type\n";
-  const items: PublishItem[] = [];
-  for (const one of list) {
-    const item = parseItem(one, true);
-    if (!item.ok) return `Invalid format: ${toUtf8(item.error)}\n`;
-    items.push(item.value);
-  }
-  return items;
-}
-
-/** The last supported type listed decides, as the original has it; undefined where there is none. */
-function acceptsJson(accept: string | undefined): boolean | undefined {
-  if (accept === undefined) return false;
-  let json: boolean | undefined;
-  for (const one of accept.split(",")) {
-    const type = (one.split(";")[0] as string).trim();
-    if (type === "text/plain" || type === "text/*" || type === "*/*" || type === "*") json = false;
-    else if (type === "application/json" || type === "application/*") json = true;
-  }
-  return json;
-}
-
-function answer(
-  response: ServerResponse,
-  code: number,
-  body: string,
-  extra: readonly string[] = [],
-  asJson = false,
-): void {
-  response.sendDate = false;
-  response.writeHead(code, [
-    ...extra,
-    "Content-Type",
-    asJson ? "application/json" : "text/plain",
-    "Connection",
-    "close",
-    "Content-Length",
-    String(Buffer.byteLength(body)),
-  ]);
-  response.end(body);
+function finish(socket: Socket): void {
+  socket.end();
+  socket.setTimeout(LINGER_MS);
 }

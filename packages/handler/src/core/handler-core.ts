@@ -1,0 +1,217 @@
+import { TimerWheel } from "@pushpin/clock";
+import type { SessionDetectRule } from "@pushpin/grip";
+import type { Logger } from "@pushpin/log";
+import type { TnetMap } from "@pushpin/tnetstrings";
+import { KeepAliveSchedule, type Packet } from "@pushpin/zhttp";
+import type { ControlPacket, RpcReply } from "@pushpin/zrpc";
+import { AcceptService } from "./accept.ts";
+import { FilterRunner } from "./filter-runner.ts";
+import { type Hold, holdKey } from "./holds/hold.ts";
+import { ResponseHold } from "./holds/response-hold.ts";
+import { StreamHold } from "./holds/stream-hold.ts";
+import { InternalRequests } from "./internal-requests.ts";
+import { type Due, LinkTimers } from "./link-timers.ts";
+import { NetworkFilters } from "./network-filters.ts";
+import type { PublishItem } from "./publish-item.ts";
+import { Publisher } from "./publisher.ts";
+import { Sequencer } from "./sequencer.ts";
+import type { CoreSettings, HandlerOutputs, Services } from "./services.ts";
+import type { HandlerStats } from "./stats-port.ts";
+import { type ChannelSubscribers, Subscriptions } from "./subscriptions.ts";
+import { UpdateQueue } from "./update-queue.ts";
+import { WsControl } from "./websocket/ws-control.ts";
+import type { WsSession } from "./websocket/ws-session.ts";
+
+/** How often `tick` wants to be called. */
+export const TICK_MS = 25;
+const WHEEL_SLOTS = 4096;
+const SECOND_MS = 1000;
+
+export interface CoreOptions {
+  readonly settings: CoreSettings;
+  readonly log: Logger;
+  readonly outputs: HandlerOutputs;
+  readonly stats: HandlerStats;
+  readonly random: () => number;
+  readonly nowMs: number;
+  readonly storeDetectRules?: (domain: string, rules: readonly SessionDetectRule[]) => void;
+}
+
+type Channel = ChannelSubscribers<ResponseHold, StreamHold, WsSession>;
+
+/** The whole handler without its sockets: packets, items and the time in, outputs out. */
+export class HandlerCore {
+  readonly services: Services;
+  readonly ws: WsControl;
+  readonly #holds = new Map<string, Hold>();
+  readonly #keepAlives = new KeepAliveSchedule<Hold>();
+  readonly #accept: AcceptService;
+  readonly #publisher: Publisher;
+  readonly #network: NetworkFilters;
+  #nextSecondMs: number;
+  #nowMs: number;
+
+  constructor(options: CoreOptions) {
+    const { settings, outputs, log, stats, random, nowMs } = options;
+    this.#nowMs = nowMs;
+    this.#nextSecondMs = nowMs + SECOND_MS;
+    const wheel = new TimerWheel<Due>(TICK_MS, WHEEL_SLOTS, nowMs);
+    const requests = new InternalRequests(settings.instanceId, {
+      sendFirst: (packet) => outputs.requestFirst(packet),
+      send: (to, packet) => outputs.requestFollowUp(to, packet),
+    });
+    this.#network = new NetworkFilters(requests, wheel);
+    const sequencer = new Sequencer<PublishItem>({
+      messageWaitMs: settings.messageWaitMs,
+      idCacheTtlMs: settings.idCacheTtlMs,
+    });
+    const subscriptions = new Subscriptions<ResponseHold, StreamHold, WsSession>(
+      settings.subscriptionLingerMs,
+      {
+        onActive: (channel) => outputs.subscribe(channel),
+        onIdle: (channel) => {
+          outputs.unsubscribe(channel);
+          sequencer.dropChannel(channel);
+        },
+        onCount: (mode, channel, count) => stats.subscribers(mode, channel, count, this.#nowMs),
+        onSettled: (channel) => this.#settled(channel),
+      },
+    );
+    this.services = {
+      settings,
+      log,
+      wheel,
+      outputs,
+      stats,
+      subscriptions,
+      sequencer,
+      updates: new UpdateQueue(),
+      requests,
+      links: new LinkTimers(wheel),
+      filters: new FilterRunner(this.#network),
+      random,
+      release: (hold) => this.#release(hold),
+    };
+    this.ws = new WsControl(this.services);
+    this.#publisher = new Publisher(this.services, this.ws);
+    this.#accept = new AcceptService({
+      services: this.services,
+      has: (key) => this.#holds.has(key),
+      add: (hold, addedMs) => this.#add(hold, addedMs),
+      storeDetectRules: (domain, rules) => options.storeDetectRules?.(domain, rules),
+    });
+  }
+
+  get holds(): number {
+    return this.#holds.size;
+  }
+
+  accept(args: TnetMap, from: string | undefined, nowMs: number): RpcReply {
+    this.#nowMs = nowMs;
+    return this.#accept.accept(args, from, nowMs);
+  }
+
+  /** From a connection manager. */
+  clientPacket(packet: Packet, nowMs: number): void {
+    this.#nowMs = nowMs;
+    const { from } = packet;
+    if (packet.ids === undefined) {
+      this.#holds.get(holdKey(from, packet.id))?.receive(packet, packet.seq, nowMs);
+      return;
+    }
+    for (const { id, seq } of packet.ids)
+      this.#holds.get(holdKey(from, id))?.receive(packet, seq, nowMs);
+  }
+
+  /** From the proxy, about a request of ours. */
+  requestPacket(packet: Packet, nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.services.requests.receive(packet, nowMs);
+    this.ws.out.flush();
+  }
+
+  wsControl(packet: ControlPacket, nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.ws.receive(packet, nowMs);
+  }
+
+  publish(items: readonly PublishItem[], nowMs: number): void {
+    this.#nowMs = nowMs;
+    for (const item of items) this.#publisher.publish(item, nowMs);
+    this.ws.out.flush();
+  }
+
+  /** Whatever may have been missed is asked for. */
+  recover(nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.services.sequencer.forgetAllLastIds();
+    for (const hold of this.#holds.values()) update(hold, "low", nowMs);
+  }
+
+  /** WebSocket-over-HTTP sessions of a channel ask their backend. */
+  refreshChannel(channel: string): readonly string[] {
+    return [...(this.services.subscriptions.get(channel)?.ws ?? [])].map((one) => one.cid);
+  }
+
+  /** Whether a connection is here: `<sender>:<id>`, or the cid of a WebSocket. */
+  knows(id: string): boolean {
+    return this.#holds.has(id) || this.ws.has(id);
+  }
+
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs;
+    const { wheel, updates, subscriptions } = this.services;
+    wheel.advance(nowMs, (entry) => entry.due(nowMs));
+    subscriptions.settle(nowMs);
+    updates.advance(nowMs);
+    this.#publisher.advance(nowMs);
+    this.#network.advance(nowMs);
+    if (nowMs >= this.#nextSecondMs) {
+      this.#nextSecondMs = Math.max(this.#nextSecondMs + SECOND_MS, nowMs);
+      this.#second(nowMs);
+    }
+    this.ws.out.flush();
+  }
+
+  #second(nowMs: number): void {
+    const { sequencer, subscriptions, requests, outputs } = this.services;
+    for (const item of sequencer.expire(nowMs)) this.#publisher.deliver(item, nowMs);
+    subscriptions.expire(nowMs);
+    requests.tick(nowMs);
+    const { packets, expired } = this.#keepAlives.tick(nowMs);
+    for (const { to, packet, viaRouter } of packets) outputs.toClient(to, packet, viaRouter);
+    for (const hold of expired) hold.expired(nowMs);
+  }
+
+  #settled(channel: Channel): void {
+    if (!this.services.settings.updateOnFirstSubscription) return;
+    for (const hold of [...channel.response]) hold.update("low", this.#nowMs);
+    for (const hold of [...channel.stream]) hold.update("low", this.#nowMs);
+  }
+
+  #add(hold: Hold, nowMs: number): void {
+    this.#holds.set(hold.key, hold);
+    this.#keepAlives.add(hold);
+    const { client, origin } = hold;
+    this.services.stats.connectionAdded(
+      {
+        id: hold.key,
+        kind: "http",
+        route: origin.statsRoute,
+        peerAddress: client.logicalPeerAddress ?? client.peerAddress ?? "",
+        secure: client.https ?? false,
+        unreportedMs: client.unreportedTimeMs ?? 0,
+      },
+      nowMs,
+    );
+  }
+
+  #release(hold: Hold): void {
+    if (this.#holds.get(hold.key) === hold) this.#holds.delete(hold.key);
+    this.#keepAlives.remove(hold);
+  }
+}
+
+function update(hold: Hold, priority: "low" | "high", nowMs: number): void {
+  if (hold instanceof ResponseHold || hold instanceof StreamHold) hold.update(priority, nowMs);
+}

@@ -1,0 +1,270 @@
+import {
+  applyJsonPatch,
+  type Channel,
+  contentFilterMismatch,
+  type HttpResponseFormat,
+} from "@pushpin/grip";
+import type { Bytes } from "@pushpin/tnetstrings";
+import type { Received } from "@pushpin/zhttp";
+import type { HttpResponseData, RequestState, RetryPacket } from "@pushpin/zrpc";
+import type { Filtered } from "../filter-runner.ts";
+import type { PublishItem } from "../publish-item.ts";
+import type { Services } from "../services.ts";
+import type { Updatable } from "../update-queue.ts";
+import { finishAnswer, mergeAnswer } from "./answer.ts";
+import { filterContext } from "./delivery.ts";
+import { GENERIC_ERROR, Hold, type HoldOrigin } from "./hold.ts";
+
+/** Limit: items that wait while a network filter decides about the one in front. */
+export const RESPONSE_QUEUE_MAX = 100;
+
+export interface ResponseHoldInstruct {
+  readonly channels: readonly Channel[];
+  readonly timeoutS: number;
+  readonly meta: ReadonlyMap<string, string>;
+  readonly response: HttpResponseData;
+}
+
+//   holding ──item, timeout──▶ answering ──written──▶ over
+//   holding ──low update──▶ waiting-to-update ──▶ pausing ──handoff-proceed──▶ given back
+type State = "holding" | "filtering" | "waiting-to-update" | "pausing" | "answering";
+
+/** A request kept open until one item, or the timeout, answers it (handler.md 3). */
+export class ResponseHold extends Hold implements Updatable {
+  state: State = "holding";
+  readonly #instruct: ResponseHoldInstruct;
+  #queue: PublishItem[] = [];
+
+  constructor(
+    services: Services,
+    origin: HoldOrigin,
+    state: RequestState,
+    instruct: ResponseHoldInstruct,
+    implicitChannels: readonly string[],
+    nowMs: number,
+  ) {
+    super(services, origin, state, nowMs);
+    this.#instruct = instruct;
+    for (const name of implicitChannels)
+      this.channels.set(name, {
+        name,
+        filters: [],
+        isImplicit: true,
+        prevId: undefined,
+      });
+    // Limit: connectionSubscriptionMax
+    for (const channel of instruct.channels.slice(0, services.settings.connectionSubscriptionMax)) {
+      const fullName = origin.channelPrefix + channel.name;
+      if (!this.channels.has(fullName))
+        this.channels.set(fullName, { ...channel, isImplicit: false });
+    }
+  }
+
+  /** The backend is behind what was published: it is asked again without ever holding. */
+  get isBehind(): boolean {
+    return this.hasConflict();
+  }
+
+  start(nowMs: number): void {
+    for (const channel of this.channels.keys()) {
+      this.services.log.info(
+        `subscribe ${this.origin.uri} channel=${channel}${this.client.isRetry ? " retry" : ""}`,
+      );
+      this.services.subscriptions.addResponse(channel, this, nowMs);
+    }
+    this.services.wheel.schedule(this, nowMs + this.#instruct.timeoutS * 1000);
+    this.flush();
+  }
+
+  /** False if the item came too late for this client. */
+  deliver(item: PublishItem, nowMs: number): boolean {
+    if (this.state === "filtering") {
+      if (this.#queue.length < RESPONSE_QUEUE_MAX) this.#queue.push(item); // Limit: RESPONSE_QUEUE_MAX
+      return true;
+    }
+    if (this.state !== "holding") return false;
+    this.#process(item, nowMs);
+    return true;
+  }
+
+  update(priority: "low" | "high", nowMs: number): void {
+    if (this.state === "waiting-to-update" && priority === "high") this.#pause(nowMs);
+    if (this.state !== "holding" && this.state !== "filtering") return;
+    if (priority === "high") {
+      this.#pause(nowMs);
+      return;
+    }
+    this.state = "waiting-to-update";
+    this.services.updates.add("", this, nowMs);
+  }
+
+  performUpdate(nowMs: number): boolean {
+    if (this.state !== "waiting-to-update" || this.isReleased) return false;
+    this.#pause(nowMs);
+    return true;
+  }
+
+  due(nowMs: number): void {
+    if (
+      this.state === "holding" ||
+      this.state === "filtering" ||
+      this.state === "waiting-to-update"
+    )
+      this.#answer(this.#instruct.response, nowMs);
+  }
+
+  /** The packet that gives this client back to the proxy. */
+  retryPacket(unreportedTimeMs: number): RetryPacket {
+    const { client, session, origin } = this;
+    const lastIds = new Map(origin.inspect?.lastIds ?? []);
+    for (const { name, prevId } of this.channels.values())
+      if (prevId !== undefined) lastIds.set(name, prevId);
+    const { logicalPeerAddress: _l, isRetry: _r, responseCode: _c, ...rest } = client;
+    return {
+      requests: [
+        {
+          ...rest,
+          inSeq: session.inSeq,
+          outSeq: session.outSeq,
+          outCredits: session.outCredits,
+          unreportedTimeMs,
+        },
+      ],
+      requestData: origin.original ?? {
+        method: "GET",
+        uri: origin.uri,
+        headers: [],
+        body: "",
+      },
+      inspect: { ...(origin.inspect ?? { noProxy: false }), lastIds },
+      ...(origin.route === undefined ? {} : { route: origin.route }),
+    };
+  }
+
+  protected received(received: Received, nowMs: number): void {
+    this.flush();
+    if (received === "handoff-proceed") this.#giveBack(nowMs);
+    else if (this.session.ended) this.finish(nowMs);
+  }
+
+  protected unsubscribeAll(nowMs: number): void {
+    for (const channel of this.channels.keys())
+      this.services.subscriptions.removeResponse(channel, this, nowMs);
+  }
+
+  #process(item: PublishItem, nowMs: number): void {
+    const format = item.httpResponse;
+    const subscription = this.channels.get(item.channel);
+    if (format === undefined || subscription === undefined) return;
+    if (subscription.prevId !== undefined) {
+      if (subscription.prevId !== item.prevId) {
+        this.services.sequencer.forgetLastId(item.channel);
+        this.update("low", nowMs);
+        return;
+      }
+      // Ours: the id counts before filters run, so that templates render the new one.
+      subscription.prevId = item.id;
+    }
+    if (format.action === "hint") {
+      this.update("high", nowMs);
+      return;
+    }
+    if (format.action !== "send") return;
+    const mismatch = contentFilterMismatch(subscription.filters, format.contentFilters);
+    if (mismatch !== undefined) {
+      this.#drop(mismatch, nowMs);
+      return;
+    }
+    const body = this.#bodyOf(format);
+    if (body === undefined) {
+      this.#fail("failed to apply JSON patch", nowMs);
+      return;
+    }
+    if (subscription.filters.length === 0) {
+      this.#answer(mergeAnswer(this.#instruct.response, format, body), nowMs);
+      return;
+    }
+    this.state = "filtering";
+    const filtered = this.services.filters.run(
+      {
+        filters: subscription.filters,
+        context: filterContext(item, this.#instruct.meta, this.channels),
+        origin: this.origin,
+        content: body,
+      },
+      nowMs,
+      (later, laterMs) => this.#filtered(later, format, laterMs),
+    );
+    if (filtered !== undefined) this.#filtered(filtered, format, nowMs);
+  }
+
+  #filtered(filtered: Filtered, format: HttpResponseFormat, nowMs: number): void {
+    if (this.state !== "filtering" || this.isReleased) return;
+    this.state = "holding";
+    if (filtered.action === "send")
+      this.#answer(mergeAnswer(this.#instruct.response, format, filtered.content), nowMs);
+    else if (filtered.action === "error") this.#drop(`filter error: ${filtered.text}`, nowMs);
+    while (this.#isHolding()) {
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      this.#process(next, nowMs);
+    }
+  }
+
+  #isHolding(): boolean {
+    return this.state === "holding";
+  }
+
+  #bodyOf(format: HttpResponseFormat): Bytes | undefined {
+    if (format.bodyPatch === undefined) return format.body;
+    const patched = applyJsonPatch(this.#instruct.response.body, format.bodyPatch);
+    return patched.ok ? patched.value : undefined;
+  }
+
+  /** What one client cannot get is dropped; where somebody debugs, it is said. */
+  #drop(text: string, nowMs: number): void {
+    this.services.log.debug("item dropped", { key: this.key, text });
+    if (this.client.debug) this.#fail(text, nowMs);
+  }
+
+  #fail(text: string, nowMs: number): void {
+    const body = this.client.debug ? `${text}\n` : GENERIC_ERROR;
+    const headers = ["Content-Type", "text/plain"];
+    this.#answer({ code: 502, reason: "Bad Gateway", headers, body }, nowMs);
+  }
+
+  #answer(answer: HttpResponseData, nowMs: number): void {
+    this.state = "answering";
+    const { services, session, origin } = this;
+    services.wheel.cancel(this);
+    const final = finishAnswer(answer, this.client, origin.original?.headers ?? []);
+    session.respond(final, final.body, false);
+    let headerBytes = String(final.code).length + final.reason.length;
+    for (const text of final.headers) headerBytes += text.length;
+    services.stats.count(origin.statsRoute, "clientHeaderBytesSent", headerBytes);
+    services.stats.count(origin.statsRoute, "clientContentBytesSent", final.body.length);
+    services.stats.count(origin.statsRoute, "clientMessagesSent", 1);
+    this.flush();
+    if (session.ended) this.finish(nowMs);
+    else this.unsubscribeAll(nowMs); // the rest of the body waits for credits
+  }
+
+  #pause(nowMs: number): void {
+    this.state = "pausing";
+    this.services.wheel.cancel(this);
+    this.unsubscribeAll(nowMs);
+    this.session.handoffStart();
+    this.flush();
+  }
+
+  #giveBack(nowMs: number): void {
+    const send = () => {
+      const { services } = this;
+      const unreportedMs = services.stats.connectionHandedBack(this.key, nowMs);
+      services.outputs.retry(this.origin.proxyId, this.retryPacket(unreportedMs));
+    };
+    this.leave(nowMs, false);
+    if (this.origin.goneLink === undefined) send();
+    else this.requestGone(nowMs, send);
+  }
+}

@@ -1,0 +1,178 @@
+import type { Bytes, TnetMap } from "@pushpin/tnetstrings";
+import {
+  INITIAL_CREDITS,
+  KeepAliveSchedule,
+  Packet,
+  type Scheduled,
+  Session,
+} from "@pushpin/zhttp";
+
+/** A request of the handler itself, carried out by the proxy (wire.md 6.1). */
+export interface InternalRequestData {
+  readonly method: string;
+  readonly uri: string;
+  readonly headers: string[];
+  readonly body: Bytes;
+  readonly route: string | undefined;
+  readonly trusted: boolean;
+  /** Same origin as the client's request: the proxy uses its routes. */
+  readonly preferInternal: boolean;
+  /** Absent for network filters. */
+  readonly autoShare?: boolean;
+}
+
+export interface RequestListener {
+  onHead(code: number, headers: string[], nowMs: number): void;
+  /** `grant` on the request says when more may come. */
+  onBody(body: Bytes, nowMs: number): void;
+  onDone(nowMs: number): void;
+  /** A wire condition, or `disconnected`. */
+  onFailed(condition: string, nowMs: number): void;
+}
+
+export interface RequestOutputs {
+  sendFirst(packet: Packet): void;
+  send(to: string, packet: Packet): void;
+}
+
+export class InternalRequest implements Scheduled {
+  readonly session: Session;
+  readonly listener: RequestListener;
+  readonly #owner: InternalRequests;
+  keepAliveSlot?: number;
+  hasHead = false;
+
+  constructor(session: Session, listener: RequestListener, owner: InternalRequests) {
+    this.session = session;
+    this.listener = listener;
+    this.#owner = owner;
+  }
+
+  /** The body bytes have been taken; as many more may come. */
+  grant(bytes: number): void {
+    this.session.grant(bytes);
+    this.#owner.flush(this);
+  }
+
+  cancel(): void {
+    this.session.cancel();
+    this.#owner.flush(this);
+    this.#owner.forget(this);
+  }
+}
+
+/** All requests of the handler that are under way. */
+export class InternalRequests {
+  readonly #from: string;
+  readonly #outputs: RequestOutputs;
+  readonly #requests = new Map<string, InternalRequest>();
+  readonly #keepAlives = new KeepAliveSchedule<InternalRequest>();
+  #count = 0;
+
+  constructor(from: string, outputs: RequestOutputs) {
+    this.#from = from;
+    this.#outputs = outputs;
+  }
+
+  get size(): number {
+    return this.#requests.size;
+  }
+
+  start(data: InternalRequestData, listener: RequestListener, nowMs: number): InternalRequest {
+    this.#count += 1;
+    const session = new Session({
+      role: "initiator",
+      kind: "http",
+      from: this.#from,
+      id: `${this.#from}-${this.#count.toString(36)}`,
+      nowMs,
+      credits: INITIAL_CREDITS,
+      offerRouter: true,
+    });
+    const request = new InternalRequest(session, listener, this);
+    this.#requests.set(session.id, request);
+    this.#keepAlives.add(request);
+    const first = new Packet();
+    first.method = data.method;
+    first.uri = data.uri;
+    first.headers = data.headers;
+    first.body = data.body;
+    first.passthrough = passthrough(data);
+    session.open(first);
+    this.flush(request);
+    return request;
+  }
+
+  receive(packet: Packet, nowMs: number): void {
+    if (packet.ids !== undefined) {
+      for (const { id, seq } of packet.ids) this.#receive(id, packet, seq, nowMs);
+      return;
+    }
+    this.#receive(packet.id, packet, packet.seq, nowMs);
+  }
+
+  /** Call it once a second. */
+  tick(nowMs: number): void {
+    const { packets, expired } = this.#keepAlives.tick(nowMs);
+    for (const { to, packet } of packets) this.#outputs.send(to, packet);
+    for (const request of expired) {
+      this.#requests.delete(request.session.id);
+      request.listener.onFailed("connection-timeout", nowMs);
+    }
+  }
+
+  flush(request: InternalRequest): void {
+    const { session } = request;
+    for (let packet = session.takePacket(); packet !== undefined; packet = session.takePacket()) {
+      if (packet.seq === 0) this.#outputs.sendFirst(packet);
+      else this.#outputs.send(session.peer, packet);
+    }
+  }
+
+  forget(request: InternalRequest): void {
+    this.#requests.delete(request.session.id);
+    this.#keepAlives.remove(request);
+  }
+
+  #receive(id: string, packet: Packet, seq: number | undefined, nowMs: number): void {
+    const request = this.#requests.get(id);
+    if (request === undefined) return;
+    const { session, listener } = request;
+    const received = session.receive(packet, seq, nowMs);
+    if (received === "error" || received === "cancel" || received === "failed") {
+      this.flush(request);
+      this.forget(request);
+      listener.onFailed(packet.type === "error" ? packet.condition : "disconnected", nowMs);
+      return;
+    }
+    if (received === "handoff-start") session.handoffProceed();
+    if (received === "data") this.#data(request, packet, nowMs);
+    this.flush(request);
+  }
+
+  #data(request: InternalRequest, packet: Packet, nowMs: number): void {
+    const { listener, session } = request;
+    if (!packet.more) this.forget(request);
+    if (!request.hasHead) {
+      if (packet.code === undefined) {
+        this.forget(request);
+        session.cancel();
+        listener.onFailed("undefined-condition", nowMs);
+        return;
+      }
+      request.hasHead = true;
+      listener.onHead(packet.code, packet.headers ?? [], nowMs);
+    }
+    if (packet.body.length > 0) listener.onBody(packet.body, nowMs);
+    if (!packet.more) listener.onDone(nowMs);
+  }
+}
+
+function passthrough(data: InternalRequestData): TnetMap {
+  const map: TnetMap = new Map();
+  if (data.route !== undefined && data.route !== "") map.set("route", data.route);
+  if (data.preferInternal) map.set("prefer-internal", true);
+  if (data.trusted) map.set("trusted", true);
+  if (data.autoShare !== undefined) map.set("auto-share", data.autoShare);
+  return map;
+}

@@ -1,0 +1,7 @@
+export type {
+  Action,
+  HttpResponseFormat,
+  HttpStreamFormat,
+  PublishItem,
+  WsMessageFormat,
+} from "@pushpin/grip";

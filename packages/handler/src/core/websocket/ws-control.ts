@@ -1,0 +1,112 @@
+import { parseControlMessage } from "@pushpin/grip";
+import { detach } from "@pushpin/tnetstrings";
+import type { ControlItem, ControlPacket } from "@pushpin/zrpc";
+import type { Services } from "../services.ts";
+import { ControlOut } from "./control-out.ts";
+import { WsSession, type WsSessionOwner } from "./ws-session.ts";
+
+/** What a proxy says when it does not say how long. */
+const DEFAULT_TTL_S = 60;
+
+/** All WebSocket sessions, and what the proxies say about them (handler.md 5.2, wire.md 5.5). */
+export class WsControl implements WsSessionOwner {
+  readonly services: Services;
+  readonly out: ControlOut;
+  readonly #sessions = new Map<string, WsSession>();
+
+  constructor(services: Services) {
+    this.services = services;
+    this.out = new ControlOut(services.settings.instanceId, (to, frame) =>
+      services.outputs.wsControl(to, frame),
+    );
+  }
+
+  has(cid: string): boolean {
+    return this.#sessions.has(cid);
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  receive(packet: ControlPacket, nowMs: number): void {
+    const { from } = packet;
+    if (from === "") {
+      this.services.log.debug("ws-control packet without a sender dropped");
+      return;
+    }
+    // Acknowledgements first: what follows may end the session.
+    for (const { cid, type, reqId } of packet.items)
+      if (type !== "ack" && reqId !== undefined) this.out.add(from, { cid, type: "ack", reqId });
+    for (const item of packet.items) this.#item(from, item, nowMs);
+    this.out.flush();
+  }
+
+  remove(session: WsSession): void {
+    if (this.#sessions.get(session.cid) !== session) return;
+    this.#sessions.delete(session.cid);
+    session.end();
+  }
+
+  #item(from: string, item: ControlItem, nowMs: number): void {
+    if (item.type === "here") {
+      this.#here(from, item, nowMs);
+      return;
+    }
+    const session = this.#sessions.get(item.cid);
+    if (session === undefined) {
+      if (item.type !== "cancel" && item.type !== "gone" && item.type !== "ack")
+        this.out.add(from, { cid: item.cid, type: "cancel" });
+      return;
+    }
+    if (session.peer !== from) session.peer = detach(from);
+    switch (item.type) {
+      case "keep-alive":
+        session.refresh(item.ttl ?? DEFAULT_TTL_S, nowMs);
+        return;
+      case "gone":
+      case "cancel":
+        this.remove(session);
+        return;
+      case "grip": {
+        const message = parseControlMessage(item.message ?? "");
+        if (message.ok) session.control(message.value, nowMs);
+        else
+          this.services.log.debug("control message ignored", {
+            cid: item.cid,
+            error: message.error,
+          });
+        return;
+      }
+      case "need-keep-alive":
+        session.sendKeepAlive();
+        return;
+      case "subscribe":
+        if (item.channel !== undefined) session.subscribeImplicit(detach(item.channel), nowMs);
+        return;
+      case "ack":
+        if (item.reqId !== undefined) session.acknowledged(item.reqId);
+        return;
+      default:
+    }
+  }
+
+  #here(from: string, item: ControlItem, nowMs: number): void {
+    let session = this.#sessions.get(item.cid);
+    if (session === undefined) {
+      const cid = detach(item.cid);
+      session = new WsSession(this, cid, detach(item.uri ?? ""), detach(from));
+      this.#sessions.set(cid, session);
+      session.refresh(item.ttl ?? DEFAULT_TTL_S, nowMs);
+    } else if (session.sid !== "") {
+      this.services.outputs.storeLastIds(new Map([[session.sid, new Map()]]));
+    }
+    session.configure({
+      route: item.route === undefined ? undefined : detach(item.route),
+      separateStats: item.separateStats,
+      debug: item.debug,
+      channelPrefix: item.channelPrefix === undefined ? undefined : detach(item.channelPrefix),
+      trusted: item.trusted,
+    });
+  }
+}

@@ -1,0 +1,231 @@
+import type { Endpoints, HandlerSettings } from "@pushpin/config";
+import type { Logger } from "@pushpin/log";
+import { decode } from "@pushpin/tnetstrings";
+import type { Packet } from "@pushpin/zhttp";
+import { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
+import { ZmqSocket } from "@pushpin/zmq";
+import { type ControlPacket, decodeControlPacket } from "@pushpin/zrpc";
+import { type OnRequest, RpcClient, RpcServer } from "@pushpin/zrpc/sockets";
+
+export interface HandlerSocketEvents {
+  onClientPacket(packet: Packet): void;
+  onRequestPacket(packet: Packet): void;
+  onWsControl(packet: ControlPacket): void;
+  readonly onInspect: OnRequest;
+  readonly onAccept: OnRequest;
+  readonly onCommand: OnRequest;
+  onPull(frames: Buffer[]): void;
+  onPublished(frames: Buffer[]): void;
+  onProxyStats(frame: Buffer): void;
+  onRetryUnroutable(frames: Uint8Array[]): void;
+}
+
+const PROXY_COMMAND_TIMEOUT_MS = 10_000;
+const STORE_TIMEOUT_MS = 1000;
+const WAITING_HWM = 100;
+const EMPTY = Buffer.alloc(0);
+
+/** Every ZeroMQ socket of the handler (handler.md 1.2). */
+export class HandlerSockets {
+  readonly clients: ResponderSockets;
+  readonly requests: InitiatorSockets;
+  readonly retry: ZmqSocket;
+  readonly proxyCommand: RpcClient;
+  /** Absent without `state_spec`. */
+  readonly store: RpcClient | undefined;
+  readonly #wsControl: ZmqSocket;
+  readonly #sub: ZmqSocket | undefined;
+  readonly #all: readonly { close(): Promise<void> }[];
+
+  private constructor(parts: {
+    clients: ResponderSockets;
+    requests: InitiatorSockets;
+    retry: ZmqSocket;
+    proxyCommand: RpcClient;
+    store: RpcClient | undefined;
+    wsControl: ZmqSocket;
+    sub: ZmqSocket | undefined;
+    others: readonly { close(): Promise<void> }[];
+  }) {
+    const { clients, requests, retry, proxyCommand, store, wsControl, sub, others } = parts;
+    this.clients = clients;
+    this.requests = requests;
+    this.retry = retry;
+    this.proxyCommand = proxyCommand;
+    this.store = store;
+    this.#wsControl = wsControl;
+    this.#sub = sub;
+    this.#all = [clients, requests, retry, proxyCommand, wsControl, ...others];
+  }
+
+  static async open(
+    instanceId: string,
+    addresses: Endpoints,
+    settings: HandlerSettings,
+    log: Logger,
+    events: HandlerSocketEvents,
+  ): Promise<HandlerSockets> {
+    const mode = settings.ipc_file_mode;
+    const shared = {
+      log,
+      ...(mode === undefined ? {} : { ipcFileMode: mode }),
+    };
+    const others: { close(): Promise<void> }[] = [];
+    const clients = await ResponderSockets.open({
+      ...shared,
+      instanceId,
+      stream: connect(addresses.connmgrInStream),
+      pub: connect(addresses.connmgrOut),
+      onFirst: () => {},
+      onPacket: (packet) => events.onClientPacket(packet),
+    });
+    const requests = await InitiatorSockets.open({
+      ...shared,
+      instanceId,
+      push: connect(addresses.intreqIn),
+      stream: connect(addresses.intreqInStream),
+      sub: connect(addresses.intreqOut),
+      pushHwm: WAITING_HWM,
+      onPacket: (packet) => events.onRequestPacket(packet),
+    });
+    const retry = await ZmqSocket.open({
+      ...shared,
+      type: "router",
+      ...connect(addresses.retry),
+      identity: instanceId,
+      immediate: true,
+      lingerMs: 500,
+      onMessage: () => {},
+      onUnroutable: (frames) => events.onRetryUnroutable(frames),
+    });
+    const onControl = (frames: Buffer[]) => {
+      const frame = frames[frames.length - 1];
+      if (frame === undefined) return;
+      const value = decode(frame);
+      const packet = value.ok ? decodeControlPacket(value.value) : value;
+      if (packet.ok) events.onWsControl(packet.value);
+      else
+        log.warn("malformed ws-control packet dropped", {
+          error: packet.error,
+        });
+    };
+    // The stream first: the answer to what comes over init needs it.
+    const wsControl = await ZmqSocket.open({
+      ...shared,
+      type: "router",
+      ...connect(addresses.wsControlStream),
+      identity: instanceId,
+      immediate: true,
+      onMessage: onControl,
+    });
+    others.push(
+      await ZmqSocket.open({
+        ...shared,
+        type: "pull",
+        ...connect(addresses.wsControlInit),
+        onMessage: onControl,
+      }),
+    );
+    const rpc = async (specs: readonly string[], onRequest: OnRequest) => {
+      if (specs.length === 0)
+        throw new Error("handler needs proxy_inspect_specs and proxy_accept_specs");
+      others.push(await RpcServer.open({ ...shared, addr: connect(specs), onRequest }));
+    };
+    await rpc(addresses.inspect, events.onInspect);
+    await rpc(addresses.accept, events.onAccept);
+    if (addresses.proxyStats.length > 0)
+      others.push(
+        await ZmqSocket.open({
+          ...shared,
+          type: "sub",
+          ...connect(addresses.proxyStats),
+          subscribe: [""],
+          onMessage: ([frame]) => frame !== undefined && events.onProxyStats(frame),
+        }),
+      );
+    const proxyCommand = await RpcClient.open({
+      ...shared,
+      addr: connect(addresses.proxyCommand),
+      timeoutMs: PROXY_COMMAND_TIMEOUT_MS,
+    });
+    const store =
+      settings.state_spec.length === 0
+        ? undefined
+        : await RpcClient.open({
+            ...shared,
+            addr: { specs: settings.state_spec, mode: "bind" },
+            timeoutMs: STORE_TIMEOUT_MS,
+          });
+    if (store !== undefined) others.push(store);
+    const sub = await openPublic(settings, shared, events, others);
+    return new HandlerSockets({
+      clients,
+      requests,
+      retry,
+      proxyCommand,
+      store,
+      wsControl,
+      sub,
+      others,
+    });
+  }
+
+  wsControl(to: string, frame: Buffer): void {
+    this.#wsControl.send([Buffer.from(to, "latin1"), EMPTY, frame]);
+  }
+
+  subscribe(channel: string): void {
+    this.#sub?.subscribe(channel);
+  }
+
+  unsubscribe(channel: string): void {
+    this.#sub?.unsubscribe(channel);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#all.map((one) => one.close()));
+  }
+}
+
+/** What publishers and tools connect to. */
+async function openPublic(
+  settings: HandlerSettings,
+  shared: { readonly log: Logger; readonly ipcFileMode?: number },
+  events: HandlerSocketEvents,
+  others: { close(): Promise<void> }[],
+): Promise<ZmqSocket | undefined> {
+  if (settings.push_in_spec.length > 0)
+    others.push(
+      await ZmqSocket.open({
+        ...shared,
+        type: "pull",
+        specs: settings.push_in_spec,
+        mode: "bind",
+        onMessage: (frames) => events.onPull(frames),
+      }),
+    );
+  if (settings.command_spec.length > 0)
+    others.push(
+      await RpcServer.open({
+        ...shared,
+        addr: { specs: settings.command_spec, mode: "bind" },
+        onRequest: events.onCommand,
+      }),
+    );
+  const specs = [...settings.push_in_sub_specs, ...settings.push_in_sub_spec];
+  if (specs.length === 0) return undefined;
+  const sub = await ZmqSocket.open({
+    ...shared,
+    type: "sub",
+    specs,
+    mode: settings.push_in_sub_connect ? "connect" : "bind",
+    tcpKeepAlive: settings.push_in_sub_connect,
+    onMessage: (frames) => events.onPublished(frames),
+  });
+  others.push(sub);
+  return sub;
+}
+
+function connect(specs: readonly string[]) {
+  return { specs, mode: "connect" as const };
+}
