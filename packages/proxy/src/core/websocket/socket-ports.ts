@@ -1,0 +1,67 @@
+import type { Bytes } from "@pushpin/tnetstrings";
+
+/** Head of an answer to a handshake. `headers` is flat: name, value, … */
+export interface HandshakeHead {
+  readonly code: number;
+  readonly reason: string;
+  readonly headers: string[];
+}
+
+export type MessageType = "text" | "binary";
+
+/**
+ * What both ends of a client's WebSocket take. Calls return at once and never throw; whatever
+ * cannot be sent yet is queued, and counted by `queuedBytes`.
+ */
+interface SocketEnd {
+  /** Body bytes that wait because this end takes no more at present. */
+  readonly queuedBytes: number;
+  /** A message or a fragment of one; every fragment carries the type of its message. */
+  message(type: MessageType, body: Bytes, more: boolean): void;
+  ping(body: Bytes): void;
+  pong(body: Bytes): void;
+  /** Behind everything queued; `code` undefined: a close without code. */
+  close(code: number | undefined, reason: Bytes): void;
+  /** Ends it without a close frame. Nothing is reported any more. */
+  drop(): void;
+  /** Bytes that came from this end were passed on: it may deliver as many more. */
+  grant(bytes: number): void;
+}
+
+/** What both ends report. */
+interface SocketEndEvents {
+  message(type: MessageType, body: Bytes, more: boolean): void;
+  ping(body: Bytes): void;
+  pong(body: Bytes): void;
+  close(code: number | undefined, reason: Bytes): void;
+  /** Credits have come or the queue has shrunk: a look at `queuedBytes` may be worth while. */
+  drained(): void;
+  /** Gone without, or after, a close. Reported once; nothing follows. */
+  gone(): void;
+}
+
+/** The client's side: a WebSocket session of a connection manager, or a SockJS session. */
+export interface SocketClient extends SocketEnd {
+  accept(head: HandshakeHead): void;
+  /** Instead of accepting; ends it. */
+  reject(head: HandshakeHead, body: Bytes): void;
+}
+
+export type SocketClientEvents = SocketEndEvents;
+
+/** The backend's side: a WebSocket, WebSocket-over-HTTP, or the test target. */
+export interface SocketOrigin extends SocketEnd {
+  /** Starts the handshake; called once, before anything else. */
+  open(): void;
+  /** Asks the backend for events now (WebSocket-over-HTTP); others do nothing. */
+  refresh(): void;
+}
+
+export interface SocketOriginEvents extends SocketEndEvents {
+  /** The handshake is done; `headers` are all the backend sent. */
+  opened(head: HandshakeHead): void;
+  /** The backend answered with something else; it has ended. */
+  rejected(head: HandshakeHead, body: Bytes): void;
+  /** The handshake could not be done; `condition` is the wire's. It has ended. */
+  failed(condition: string): void;
+}
