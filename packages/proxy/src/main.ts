@@ -1,85 +1,69 @@
 import { resolve } from "node:path";
-import { endpoints, globalSettings, proxySettings, runnerSettings } from "@pushpin/config";
+import {
+  endpoints,
+  globalSettings,
+  handlerSettings,
+  proxySettings,
+  runnerSettings,
+} from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
-import { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
-import { ZmqSocket } from "@pushpin/zmq";
-import { RpcClient } from "@pushpin/zrpc/sockets";
 import { RouteTable } from "./core/routes/route-table.ts";
+import { silentStats } from "./core/stats-port.ts";
 import { Engine } from "./shell/engine.ts";
+import { KeyStore } from "./shell/key-store.ts";
+import { ProxySockets } from "./shell/proxy-sockets.ts";
 import { RoutesFile } from "./shell/routes-file.ts";
-
-/** The handler has this long to answer an accept. */
-const ACCEPT_TIMEOUT_MS = 8000;
 
 await runDaemon({ name: "proxy", start });
 
 async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { config, log, clock, instanceId } = context;
   const settings = config.read(proxySettings);
-  const addresses = endpoints(config);
-  const mode = settings.ipc_file_mode === undefined ? {} : { ipcFileMode: settings.ipc_file_mode };
-  const ownClient = config.read(runnerSettings).services.includes("httpclient");
+  const { services } = config.read(runnerSettings);
+  const ownClient = services.includes("httpclient");
+  const keys = new KeyStore(config.directory, log);
   const engine = new Engine({
     instanceId,
     settings,
-    configDirectory: config.directory,
+    openRequestsMax: settings.max_open_requests < 0 ? Infinity : settings.max_open_requests,
+    shareAll: config.read(handlerSettings).share_all,
+    decodesContent: services.includes("zurl"),
+    keys,
     clock,
     log,
-    clients: () => clients,
-    backends: () => backends,
-    acceptCalls: () => acceptCalls,
+    stats: silentStats,
+    sockets: () => sockets as ProxySockets,
   });
   engine.routes = RouteTable.parse([], () => {});
+  let sockets: ProxySockets | undefined;
   const { routes } = context.arguments;
   const file = new RoutesFile(resolve(config.directory, settings.routesfile), log, (table) => {
     engine.routes = table;
+    void sockets?.zhttpTargets.follow(table);
   });
   if (routes.length > 0) engine.routes = RoutesFile.fromLines(routes, log);
   else {
     file.load();
     file.watch();
   }
-  const acceptCalls = await RpcClient.open({
-    addr: { specs: addresses.accept, mode: "bind" },
-    timeoutMs: ACCEPT_TIMEOUT_MS,
-    ...mode,
-    log,
-  });
-  const retries = await ZmqSocket.open({
-    type: "router",
-    specs: addresses.retry,
-    mode: "bind",
-    identity: instanceId,
-    ...mode,
-    log,
-    onMessage: (frames) => engine.retry(frames[frames.length - 1] as Buffer),
-  });
-  const backends = await InitiatorSockets.open({
+  sockets = await ProxySockets.open({
     instanceId,
-    push: { specs: addresses.clientOut, mode: "connect" },
-    stream: { specs: addresses.clientOutStream, mode: "connect" },
-    sub: { specs: addresses.clientIn, mode: "connect" },
+    endpoints: endpoints(config),
+    settings,
     batchFirst: ownClient && config.read(globalSettings).batch_frames,
     log,
-    onPacket: (packet) => engine.packet(packet),
+    engine,
   });
-  const clients = await ResponderSockets.open({
-    instanceId,
-    pull: { specs: addresses.connmgrIn, mode: "connect" },
-    stream: { specs: addresses.connmgrInStream, mode: "connect" },
-    pub: { specs: addresses.connmgrOut, mode: "connect" },
-    log,
-    onFirst: (packet) => engine.first(packet),
-    onPacket: (packet) => engine.packet(packet),
-  });
+  await sockets.zhttpTargets.follow(engine.routes);
   return {
     reload: () => {
+      keys.forget();
       if (routes.length === 0) file.load();
     },
     async stop() {
       file.close();
       engine.stop();
-      await Promise.all([clients.close(), backends.close(), retries.close(), acceptCalls.close()]);
+      await sockets?.close();
     },
   };
 }

@@ -103,6 +103,12 @@ export class ZmqSocket {
     return this.#overflow.length;
   }
 
+  /** PUSH and DEALER: whether a message would go to a peer now. */
+  get isWritable(): boolean {
+    if (this.#closed || this.#overflow.length > 0) return false;
+    return (this.#native as unknown as { writable: boolean }).writable;
+  }
+
   /** Sends one message. Never blocks; the buffers belong to ZeroMQ from now on. */
   send(frames: Frames): void {
     if (this.#closed) return;

@@ -43,6 +43,8 @@ export class AcceptService {
       return { success: false, condition: "bad-request" };
     }
     const accept = decoded.value;
+    // A request without a response: there is nothing to go by.
+    if (accept.response === undefined) return { success: false, condition: "bad-request" };
     const parsed = parseInstruct(accept.response);
     const instruct = parsed.ok ? resolveLinks(parsed.value, accept.requestData.uri) : parsed;
     if (!instruct.ok) return { success: false, condition: "bad-format", value: instruct.error };

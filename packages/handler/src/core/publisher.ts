@@ -1,6 +1,6 @@
 import type { Bytes } from "@pushpin/tnetstrings";
+import { FanOut } from "@pushpin/zhttp";
 import type { ResponseHold } from "./holds/response-hold.ts";
-import { StreamFanOut } from "./holds/stream-fan-out.ts";
 import type { StreamHold } from "./holds/stream-hold.ts";
 import type { PublishItem } from "./publish-item.ts";
 import { RateLimiter } from "./rate-limiter.ts";
@@ -20,7 +20,7 @@ export class Publisher {
   readonly #services: Services;
   readonly #ws: WsControl;
   readonly #limiter: RateLimiter;
-  readonly #fanOut: StreamFanOut;
+  readonly #fanOut: FanOut;
   #nowMs = 0;
 
   constructor(services: Services, ws: WsControl) {
@@ -32,7 +32,7 @@ export class Publisher {
       hwm: settings.messageHwm,
       batchWait: false,
     });
-    this.#fanOut = new StreamFanOut(settings.instanceId, (to, packet, viaRouter) =>
+    this.#fanOut = new FanOut(settings.instanceId, (to, packet, viaRouter) =>
       outputs.toClient(to, packet, viaRouter),
     );
   }

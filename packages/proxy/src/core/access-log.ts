@@ -1,3 +1,4 @@
+import { getAllHeaders, getHeader, parseParameters } from "@pushpin/http";
 import type { AccessEntry } from "./relay/ports.ts";
 
 export interface AccessLogSettings {
@@ -7,14 +8,22 @@ export interface AccessLogSettings {
 
 /** One line for one request, in the original's form (proxy.md 7.1). */
 export function renderAccessLine(entry: AccessEntry, settings: AccessLogSettings): string {
+  const { headers, outcome } = entry;
   let line = `${entry.method} ${entry.uri}`;
-  if (entry.target !== undefined) line += ` -> ${entry.target}`;
+  if (entry.target !== undefined) line += ` -> ${entry.target}${entry.isOverHttp ? "[http]" : ""}`;
   if (settings.logFrom && entry.address !== "") line += ` from=${entry.address}`;
-  if (entry.referer !== undefined) line += ` ref=${entry.referer}`;
+  const referer = getHeader(headers, "referer");
+  if (referer) line += ` ref=${referer}`;
   if (entry.route?.hasExplicitId) line += ` route=${entry.route.id}`;
-  const { outcome } = entry;
   line += typeof outcome === "string" ? ` ${outcome}` : ` code=${outcome.code} ${outcome.bytes}`;
   if (entry.isRetry) line += " retry";
-  if (settings.logUserAgent && entry.userAgent !== undefined) line += ` ua=${entry.userAgent}`;
+  if (entry.shared !== undefined) line += ` shared=${entry.shared}`;
+  const userAgent = settings.logUserAgent ? getHeader(headers, "user-agent") : undefined;
+  if (userAgent) line += ` ua=${userAgent}`;
+  for (const last of getAllHeaders(headers, "grip-last")) {
+    const parsed = parseParameters(last);
+    const id = parsed?.parameters.find(([name]) => name === "last-id")?.[1];
+    if (parsed !== undefined && id !== undefined) line += ` #${parsed.value}=${id}`;
+  }
   return line;
 }

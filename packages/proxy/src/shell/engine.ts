@@ -1,132 +1,184 @@
-import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { randomUUID } from "node:crypto";
 import type { Clock } from "@pushpin/clock";
 import type { ProxySettings } from "@pushpin/config";
-import { parseKey, Signer, type SigningKey } from "@pushpin/grip";
-import { getHeader } from "@pushpin/http";
+import { Signer } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
-import { decode, detach, toUtf8 } from "@pushpin/tnetstrings";
+import { decode, detach, encode, toUtf8 } from "@pushpin/tnetstrings";
 import {
+  FanOut,
   INITIAL_CREDITS,
   KeepAliveSchedule,
-  type Kind,
   type Packet,
   Session,
 } from "@pushpin/zhttp";
 import type { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
 import {
   decodeAcceptResult,
+  decodeControlPacket,
+  decodeInspectResult,
   decodeRetryPacket,
   encodeAcceptRequest,
+  encodeControlPacket,
+  encodePairs,
+  type InspectResult,
+  type RequestState,
   type RpcResult,
 } from "@pushpin/zrpc";
 import type { RpcClient } from "@pushpin/zrpc/sockets";
 import { renderAccessLine } from "../core/access-log.ts";
-import { HttpRelay, type RelayRequest } from "../core/relay/http-relay.ts";
-import type { AcceptCall, AcceptOutcome, RelayPorts, SessionEnd } from "../core/relay/ports.ts";
-import {
-  splitUri,
-  type TransformSettings,
-  transformHeaders,
-} from "../core/relay/request-transform.ts";
-import { WebSocketRelay } from "../core/relay/websocket-relay.ts";
+import type { AcceptCall, AcceptOutcome, InspectCall, SessionEnd } from "../core/relay/ports.ts";
+import { RequestIntake } from "../core/relay/request-intake.ts";
+import { type TransformSettings, transformHeaders } from "../core/relay/request-transform.ts";
 import type { Route, RouteTable } from "../core/routes/route-table.ts";
+import type { ProxyStats } from "../core/stats-port.ts";
+import { ControlSessions } from "../core/websocket/control-sessions.ts";
+import { KeepAliveTimers } from "../core/websocket/keep-alive-timers.ts";
+import { openOrigin } from "../core/websocket/origins.ts";
+import { type SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
+import { ZwsClient } from "../core/websocket/zws-client.ts";
+import type { KeyStore } from "./key-store.ts";
+import type { ZhttpTargets } from "./zhttp-targets.ts";
+
+/** A request that is not answered in this time is acknowledged, so that its client can cancel it. */
+const ACKNOWLEDGE_AFTER_MS = 20;
+const TICK_MS = 100;
+const TICKS_PER_SECOND = 10;
+const SECONDS_PER_MINUTE = 60;
+/** Limit: requests that wait for their turn when `max_open_requests` is reached; then intake stops. */
+const WAITING_REQUESTS_MAX = 1000;
+/** Clients are told to come back: the service restarts. */
+const GOING_AWAY = 1001;
+
+export interface EngineSockets {
+  readonly clients: ResponderSockets;
+  readonly backends: InitiatorSockets;
+  readonly internal: ResponderSockets | undefined;
+  readonly zhttpTargets: ZhttpTargets;
+  readonly inspectCalls: RpcClient;
+  readonly acceptCalls: RpcClient;
+  controlInit(frame: Buffer): void;
+  controlStream(to: string, frame: Buffer): void;
+}
 
 export interface EngineOptions {
   readonly instanceId: string;
   readonly settings: ProxySettings;
-  readonly configDirectory: string;
+  /** Requests open at a time; Infinity: no limit. */
+  readonly openRequestsMax: number;
+  readonly shareAll: boolean;
+  readonly decodesContent: boolean;
+  readonly keys: KeyStore;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly clients: () => ResponderSockets;
-  readonly backends: () => InitiatorSockets;
-  readonly acceptCalls: () => RpcClient;
+  readonly stats: ProxyStats;
+  readonly sockets: () => EngineSockets;
 }
 
-/** All requests on their way through this process. */
+/** Where the packets of a session go when not to a connection manager or the HTTP client. */
+interface Link {
+  readonly keepAlive: KeepAliveSchedule<SessionEnd>;
+  first(packet: Packet): void;
+  send(to: string, packet: Packet, viaRouter: boolean): void;
+}
+
+interface Waiting {
+  readonly packet: Packet;
+  readonly isInternal: boolean;
+}
+
+/** All requests and WebSockets on their way through this process. */
 export class Engine {
   routes!: RouteTable;
   readonly #options: EngineOptions;
   readonly #ends = new Map<string, SessionEnd>();
+  readonly #links = new Map<Session, Link>();
+  readonly #relays = new Map<string, SocketRelay>();
   readonly #keepAlive = new KeepAliveSchedule<SessionEnd>();
   readonly #signer = new Signer();
-  readonly #keys = new Map<string, SigningKey | undefined>();
   readonly #transform: TransformSettings;
-  readonly #ports: RelayPorts;
+  readonly #control: ControlSessions;
+  readonly #fanOut: FanOut;
+  readonly #keepAliveTimers: KeepAliveTimers;
+  readonly #ports: SocketPorts;
+  readonly #intake: RequestIntake;
   readonly #timer: NodeJS.Timeout;
+  readonly #unacknowledged: Session[] = [];
+  readonly #waiting: Waiting[] = [];
+  readonly #internalLink: Link;
+  readonly #streamLinks = new Map<InitiatorSockets, Link>();
+  #ackTimer: NodeJS.Timeout | undefined;
+  #ticks = 0;
   #nextId = 0;
+  #open = 0;
+  #inspectUp = true;
+  #inspectsPending = 0;
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    const { settings } = options;
+    const { settings, instanceId, log, clock, keys } = options;
     const forwarded = settings.set_x_forwarded_protocol;
     this.#transform = {
       acceptForwardedProtocol: settings.accept_x_forwarded_protocol,
       setForwardedProtocol:
         forwarded === "true" ? "both" : forwarded === "proto-only" ? "proto-only" : "none",
       forwardedFor: settings.x_forwarded_for,
+      forwardedForTrusted: settings.x_forwarded_for_trusted,
       cdnLoop: settings.cdn_loop,
       acceptPushpinRoute: settings.accept_pushpin_route,
+      originalHeadersNeedMark: settings.orig_headers_need_mark.map((one) => one.toLowerCase()),
     };
+    this.#internalLink = {
+      keepAlive: new KeepAliveSchedule(),
+      first: () => {},
+      send: (to, packet, viaRouter) => options.sockets().internal?.send(to, packet, viaRouter),
+    };
+    this.#fanOut = new FanOut(instanceId, (to, packet, viaRouter) =>
+      options.sockets().clients.send(to, packet, viaRouter),
+    );
+    this.#control = new ControlSessions(
+      instanceId,
+      {
+        init: (packet) => options.sockets().controlInit(encode(encodeControlPacket(packet))),
+        stream: (to, packet) =>
+          options.sockets().controlStream(to, encode(encodeControlPacket(packet))),
+        dirty: () => queueMicrotask(() => this.#control.flush()),
+      },
+      this.#fanOut,
+      log,
+    );
+    this.#keepAliveTimers = new KeepAliveTimers(clock.nowMs());
     this.#ports = this.#makePorts();
-    this.#timer = setInterval(() => this.#tick(), 1000);
+    this.#intake = new RequestIntake(
+      this.#ports,
+      {
+        acceptForwardedProtocol: settings.accept_x_forwarded_protocol,
+        acceptPushpinRoute: settings.accept_pushpin_route,
+        forwardedFor: settings.x_forwarded_for,
+        forwardedForTrusted: settings.x_forwarded_for_trusted,
+        upstreamKey: keys.verification(settings.upstream_key),
+        shareAll: options.shareAll,
+      },
+      () => this.routes,
+    );
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
   /** The first packet of a client's session. */
   first(packet: Packet): void {
-    if (packet.from === "" || packet.id === "" || packet.ids !== undefined) return;
-    const key = keyOf(packet.from, packet.id);
-    const isWebSocket = /^wss?:/.test(packet.uri);
-    if (packet.type !== "data" || this.#ends.has(key)) return;
-    const kind: Kind = isWebSocket ? "websocket" : "http";
-    const nowMs = this.#options.clock.nowMs();
-    const session = new Session({
-      role: "responder",
-      kind,
-      from: this.#options.instanceId,
-      id: detach(packet.id),
-      peer: detach(packet.from),
-      nowMs,
-      credits: isWebSocket ? INITIAL_CREDITS : 0,
-    });
-    if (
-      !/^(https?|wss?):\/\//.test(packet.uri) ||
-      session.receive(packet, packet.seq, nowMs) !== "data" ||
-      (!isWebSocket && !packet.stream)
-    ) {
-      session.fail("bad-request");
-      this.pump(session);
-      return;
-    }
-    const route = this.#route(packet, isWebSocket);
-    if (isWebSocket) {
-      const relay = new WebSocketRelay(this.#ports, session, packet, route);
-      this.#register(relay);
-      relay.start();
-      return;
-    }
-    session.acknowledge(packet.more ? INITIAL_CREDITS : 0);
-    this.pump(session);
-    this.#relay(session, route, {
-      method: packet.method,
-      uri: packet.uri,
-      headers: packet.headers ?? [],
-      body: packet.body,
-      bodyComplete: !packet.more,
-      peerAddress: packet.peerAddress,
-      isRetry: false,
-      inspect: undefined,
-    });
+    this.#take({ packet, isInternal: false });
   }
 
-  /** A follow-up of a client's or a backend's session. */
+  /** The first packet of a request of the handler. */
+  firstInternal(packet: Packet): void {
+    this.#take({ packet, isInternal: true });
+  }
+
+  /** A follow-up of a client's, the handler's or a backend's session. */
   packet(packet: Packet): void {
     const nowMs = this.#options.clock.nowMs();
-    for (const { id, seq } of packet.ids ?? [packet]) {
-      // Sessions to backends are ours by id alone; those of clients belong to a connection manager.
-      const end = this.#ends.get(keyOf(packet.from, id)) ?? this.#ends.get(keyOf("", id));
-      end?.packet(packet, seq, nowMs);
-    }
+    const { ids } = packet;
+    if (ids === undefined) this.#deliver(packet, packet.id, packet.seq, nowMs);
+    else for (const { id, seq } of ids) this.#deliver(packet, id, seq, nowMs);
   }
 
   /** Held requests that the handler gives back. */
@@ -134,77 +186,178 @@ export class Engine {
     const decoded = decode(frame);
     const retry =
       decoded.ok && decoded.value instanceof Map ? decodeRetryPacket(decoded.value) : undefined;
-    if (retry === undefined || !retry.ok) {
+    if (retry?.ok) this.#intake.retry(retry.value, (state) => this.#resume(state));
+    else
       this.#options.log.warn("malformed retry dropped", {
-        error: retry?.ok === false ? retry.error : "not a map",
+        error: retry === undefined ? "not a map" : retry.error,
       });
+  }
+
+  /** What the handler says about WebSockets. */
+  controlPacket(frame: Uint8Array): void {
+    const decoded = decode(frame);
+    const packet = decoded.ok ? decodeControlPacket(decoded.value) : decoded;
+    if (packet.ok) this.#control.receive(packet.value, this.#options.clock.nowMs());
+    else this.#options.log.warn("malformed ws-control packet dropped", { error: packet.error });
+  }
+
+  /** Whether a connection is here: `<sender>:<id>`, or the id of a WebSocket. */
+  knows(id: string): boolean {
+    return (!id.startsWith(":") && this.#ends.has(id)) || this.#relays.has(id);
+  }
+
+  /** A WebSocket's backend is asked for events; false if it is not here. */
+  refresh(cid: string): boolean {
+    const relay = this.#relays.get(cid);
+    relay?.command({ cid, type: "refresh" }, this.#options.clock.nowMs());
+    return relay !== undefined;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    clearTimeout(this.#ackTimer);
+    for (const relay of [...this.#relays.values()]) relay.shutdown(GOING_AWAY);
+    for (const end of [...this.#ends.values()]) {
+      if (end instanceof ZwsClient) continue; // has got its close
+      end.session.cancel();
+      this.#pump(end.session);
+    }
+    this.#control.flush();
+  }
+
+  // Intake
+
+  #take(waiting: Waiting): void {
+    const { from, id, ids, type } = waiting.packet;
+    if (from === "" || id === "" || ids !== undefined || type !== "data") return;
+    if (this.#ends.has(keyOf(from, id))) return;
+    if (this.#open < this.#options.openRequestsMax && this.#waiting.length === 0) {
+      this.#begin(waiting);
       return;
     }
-    const { requestData, inspect, route: routeId, requests } = retry.value;
-    for (const state of requests) {
-      const session = Session.resume({
-        kind: "http",
-        from: this.#options.instanceId,
-        peer: state.rid.sender,
-        id: state.rid.id,
-        inSeq: state.inSeq,
-        outSeq: state.outSeq,
-        outCredits: state.outCredits,
-        routerResp: state.routerResp ?? false,
-        nowMs: this.#options.clock.nowMs(),
-      });
-      this.pump(session);
-      const named = routeId === undefined ? undefined : this.routes.byId(routeId);
-      const parts = splitUri(requestData.uri);
-      const route =
-        named !== undefined && named !== "shared"
-          ? named
-          : this.routes.find(
-              "http",
-              parts.scheme === "https",
-              parts.host,
-              parts.target.split("?")[0] as string,
-            );
-      this.#relay(session, route, {
-        ...requestData,
-        bodyComplete: true,
-        peerAddress: state.peerAddress ?? "",
-        isRetry: true,
-        inspect,
-      });
+    // Those of clients go before those of the handler.
+    const at = this.#waiting.findIndex((one) => one.isInternal);
+    if (waiting.isInternal || at < 0) this.#waiting.push(waiting);
+    else this.#waiting.splice(at, 0, waiting);
+    // Limit: WAITING_REQUESTS_MAX
+    if (this.#waiting.length >= WAITING_REQUESTS_MAX) this.#options.sockets().clients.pauseIntake();
+  }
+
+  /** A place has become free. */
+  #beginWaiting(): void {
+    while (this.#waiting.length > 0 && this.#open < this.#options.openRequestsMax) {
+      this.#begin(this.#waiting.shift() as Waiting);
+      if (this.#waiting.length === WAITING_REQUESTS_MAX / 2)
+        this.#options.sockets().clients.resumeIntake();
     }
   }
 
-  #relay(session: Session, route: Route | undefined, request: RelayRequest): void {
-    const relay = new HttpRelay(this.#ports, session, request, route);
-    this.#register(relay);
-    relay.start();
+  #begin({ packet, isInternal }: Waiting): void {
+    const isWebSocket = /^wss?:/.test(packet.uri);
+    const nowMs = this.#options.clock.nowMs();
+    const session = new Session({
+      role: "responder",
+      kind: isWebSocket ? "websocket" : "http",
+      from: this.#options.instanceId,
+      id: detach(packet.id),
+      peer: detach(packet.from),
+      nowMs,
+      credits: isWebSocket ? INITIAL_CREDITS : 0,
+    });
+    if (isInternal) this.#links.set(session, this.#internalLink);
+    if (
+      !/^(?:https?|wss?):\/\//.test(packet.uri) ||
+      session.receive(packet, packet.seq, nowMs) !== "data" ||
+      (isWebSocket ? isInternal : !packet.stream)
+    ) {
+      session.fail("bad-request");
+      this.#pump(session);
+      this.#links.delete(session);
+      return;
+    }
+    if (isWebSocket) {
+      this.#webSocket(session, packet);
+      return;
+    }
+    if (packet.more) {
+      session.acknowledge(INITIAL_CREDITS);
+      this.#pump(session);
+    } else this.#acknowledgeLater(session);
+    if (isInternal) {
+      this.#intake.internal(session, packet);
+      return;
+    }
+    const headers = packet.headers ?? [];
+    packet.uri = this.#intake.effectiveUri(packet.uri, headers);
+    this.#intake.request(session, packet, this.#intake.routeOf("http", packet.uri, headers));
   }
 
-  #route(packet: Packet, isWebSocket: boolean): Route | undefined {
-    const { scheme, host, target } = splitUri(packet.uri);
-    let secure = scheme === "https" || scheme === "wss";
-    if (this.#transform.acceptForwardedProtocol) {
-      const value =
-        getHeader(packet.headers ?? [], "x-forwarded-proto") ||
-        getHeader(packet.headers ?? [], "x-forwarded-protocol");
-      if ((value === "https" || value === "wss") && !secure) {
-        secure = true;
-        packet.uri = packet.uri.replace(/^(http|ws):/, "$1s:");
+  #webSocket(session: Session, packet: Packet): void {
+    const headers = packet.headers ?? [];
+    const uri = this.#intake.effectiveUri(packet.uri, headers);
+    const route = this.#intake.routeOf("ws", uri, headers);
+    const isTrusted = this.#intake.isTrusted(headers);
+    const relay = new SocketRelay(this.#ports, {
+      uri,
+      headers,
+      route,
+      peerAddress: packet.peerAddress,
+      logicalAddress: this.#intake.addressOf(headers, packet.peerAddress, isTrusted),
+      isTrusted,
+      debug: this.#options.settings.debug || route?.debug === true,
+      connectionId: randomUUID(),
+    });
+    session.keepAlive();
+    this.#pump(session);
+    relay.start(new ZwsClient(this.#ports, session, relay.clientEvents));
+  }
+
+  #acknowledgeLater(session: Session): void {
+    this.#unacknowledged.push(session);
+    this.#ackTimer ??= setTimeout(() => {
+      this.#ackTimer = undefined;
+      for (const one of this.#unacknowledged.splice(0)) {
+        if (one.outSeq > 0 || one.state !== "open") continue;
+        one.acknowledge();
+        this.#pump(one);
       }
-    }
-    const path = target.split("?")[0] as string;
-    if (this.#transform.acceptPushpinRoute) {
-      const id = getHeader(packet.headers ?? [], "pushpin-route");
-      const named = id ? this.routes.byId(id) : "shared";
-      if (named !== "shared")
-        return named !== undefined && path.startsWith(named.pathBegin) ? named : undefined;
-    }
-    return this.routes.find(isWebSocket ? "ws" : "http", secure, host, path);
+    }, ACKNOWLEDGE_AFTER_MS);
   }
 
-  pump(session: Session): void {
-    const { clients, backends, log } = this.#options;
+  #resume(state: RequestState): Session {
+    const session = Session.resume({
+      kind: "http",
+      from: this.#options.instanceId,
+      peer: detach(state.rid.sender),
+      id: detach(state.rid.id),
+      inSeq: state.inSeq,
+      outSeq: state.outSeq,
+      outCredits: state.outCredits,
+      routerResp: state.routerResp ?? false,
+      nowMs: this.#options.clock.nowMs(),
+    });
+    this.#pump(session);
+    return session;
+  }
+
+  #deliver(packet: Packet, id: string, seq: number | undefined, nowMs: number): void {
+    // Sessions to backends are ours by id alone; those of clients belong to a connection manager.
+    const end = this.#ends.get(keyOf("", id)) ?? this.#ends.get(keyOf(packet.from, id));
+    if (end !== undefined) {
+      end.packet(packet, seq, nowMs);
+      return;
+    }
+    if (this.#waiting.length === 0 || (packet.type !== "cancel" && packet.type !== "error")) return;
+    const at = this.#waiting.findIndex(
+      (one) => one.packet.id === id && one.packet.from === packet.from,
+    );
+    if (at >= 0) this.#waiting.splice(at, 1);
+  }
+
+  #pump(session: Session): void {
+    const sockets = this.#options.sockets();
+    const { log } = this.#options;
+    const link = this.#links.size === 0 ? undefined : this.#links.get(session);
     for (;;) {
       const isFirst = session.outSeq === 0;
       const packet = session.takePacket();
@@ -217,30 +370,33 @@ export class Engine {
           seq: packet.seq,
           code: packet.code,
         });
-      if (session.role === "responder") clients().send(session.peer, packet, session.routerResp);
-      else if (isFirst) backends().sendFirst(packet);
-      else backends().send(session.peer, packet);
+      if (session.role === "responder")
+        (link ?? sockets.clients).send(session.peer, packet, session.routerResp);
+      else if (!isFirst) (link ?? sockets.backends).send(session.peer, packet, true);
+      else if (link === undefined) sockets.backends.sendFirst(packet);
+      else link.first(packet);
     }
   }
 
-  stop(): void {
-    clearInterval(this.#timer);
-    for (const end of [...this.#ends.values()]) {
-      end.session.cancel();
-      this.pump(end.session);
-    }
-  }
+  // What the core asks for
 
-  #makePorts(): RelayPorts {
-    const { settings, instanceId, clock, log } = this.#options;
+  #makePorts(): SocketPorts {
+    const { settings, instanceId, clock, log, stats, decodesContent, sockets } = this.#options;
     const logSettings = { logFrom: settings.log_from, logUserAgent: settings.log_user_agent };
     return {
       debug: settings.debug,
+      autoCrossOrigin: settings.auto_cross_origin,
+      decodesContent,
       instanceId,
+      clock,
+      log,
+      stats,
+      control: this.#control,
+      keepAlives: this.#keepAliveTimers,
       nowMs: () => clock.nowMs(),
-      openBackend: (kind, credits) => {
+      openBackend: (kind, credits, target) => {
         this.#nextId += 1;
-        return new Session({
+        const session = new Session({
           role: "initiator",
           kind,
           from: instanceId,
@@ -249,53 +405,103 @@ export class Engine {
           credits,
           offerRouter: false,
         });
+        const stream = target?.kind === "zhttp" ? sockets().zhttpTargets.stream(target) : undefined;
+        if (stream !== undefined) this.#links.set(session, this.#linkTo(stream));
+        return session;
       },
+      isReachable: (target) => sockets().zhttpTargets.isReachable(target),
+      requestReply: (target, packet, done) =>
+        sockets().zhttpTargets.request(target, packet, clock.nowMs(), done),
       register: (end) => this.#register(end),
       unregister: (end) => this.#unregister(end),
-      pump: (session) => this.pump(session),
+      pump: (session) => this.#pump(session),
       signature: (route) => this.#signature(route),
-      transform: (request, route) =>
-        transformHeaders({ ...request, trustedClient: false }, route, this.#transform),
+      transform: (request, route) => transformHeaders(request, route, this.#transform),
+      inspect: (call, done) => this.#inspect(call, done),
       accept: (call, done) => this.#accept(call, done),
       logRequest: (entry) => {
-        if (log.level >= 2) log.info(toUtf8(renderAccessLine(entry, logSettings)));
+        if ((entry.route?.logLevel ?? log.level) >= 2 && log.level >= 2)
+          log.info(toUtf8(renderAccessLine(entry, logSettings)));
+      },
+      openOrigin: (target, request, events) => openOrigin(this.#ports, target, request, events),
+      socketOpened: (relay) => {
+        this.#relays.set(relay.request.connectionId, relay);
+      },
+      socketClosed: (relay) => {
+        this.#relays.delete(relay.request.connectionId);
       },
     };
   }
 
+  #linkTo(stream: InitiatorSockets): Link {
+    const known = this.#streamLinks.get(stream);
+    if (known !== undefined) return known;
+    const link: Link = {
+      keepAlive: new KeepAliveSchedule(),
+      first: (packet) => stream.sendFirst(packet),
+      send: (to, packet) => stream.send(to, packet),
+    };
+    this.#streamLinks.set(stream, link);
+    return link;
+  }
+
+  #keepAliveOf(session: Session): KeepAliveSchedule<SessionEnd> {
+    const link = this.#links.size === 0 ? undefined : this.#links.get(session);
+    return link?.keepAlive ?? this.#keepAlive;
+  }
+
   #register(end: SessionEnd): void {
     const { session } = end;
+    if (session.role === "responder") this.#open += 1;
     this.#ends.set(keyOf(session.role === "responder" ? session.peer : "", session.id), end);
-    this.#keepAlive.add(end);
+    this.#keepAliveOf(session).add(end);
   }
 
   #unregister(end: SessionEnd): void {
     const { session } = end;
     const key = keyOf(session.role === "responder" ? session.peer : "", session.id);
-    if (this.#ends.get(key) === end) this.#ends.delete(key);
-    this.#keepAlive.remove(end);
+    this.#keepAliveOf(session).remove(end);
+    if (this.#links.size > 0) this.#links.delete(session);
+    if (this.#ends.get(key) !== end) return;
+    this.#ends.delete(key);
+    if (session.role !== "responder") return;
+    this.#open -= 1;
+    if (this.#waiting.length > 0) this.#beginWaiting();
   }
 
   #signature(route: Route): string {
-    const { settings, clock, log } = this.#options;
+    const { settings, clock, keys } = this.#options;
     const issuer = route.sigIssuer ?? settings.sig_iss;
-    const text = route.sigKey ?? settings.sig_key;
-    if (issuer === "" || text === "") return "";
-    if (!this.#keys.has(text)) {
-      try {
-        this.#keys.set(
-          text,
-          parseKey(text, (path) =>
-            readFileSync(resolve(dirname(`${this.#options.configDirectory}/x`), path)),
-          ),
-        );
-      } catch (error) {
-        log.error("signing key not usable", { error: (error as Error).message });
-        this.#keys.set(text, undefined);
-      }
-    }
-    const key = this.#keys.get(text);
+    if (issuer === "") return "";
+    const own = route.sigKey === undefined ? undefined : keys.signing(route.sigKey);
+    const key = own ?? keys.signing(settings.sig_key);
     return key === undefined ? "" : this.#signer.token(issuer, key, clock.wallMs());
+  }
+
+  #inspect(call: InspectCall, done: (result: InspectResult | undefined) => void): void {
+    const args = {
+      method: call.method,
+      uri: call.uri,
+      headers: encodePairs(call.headers),
+      body: call.body,
+      truncated: call.isTruncated || undefined,
+      "get-session": call.getSession || undefined,
+      "auto-share": call.autoShare || undefined,
+    };
+    const isWaiting = this.#inspectUp;
+    this.#inspectsPending += 1;
+    const { inspectCalls } = this.#options.sockets();
+    inspectCalls.callLater("inspect", args, (result) => {
+      this.#inspectsPending -= 1;
+      const isTimeout = !result.success && result.condition === "timeout";
+      if (!isTimeout) this.#inspectUp = true;
+      else if (this.#inspectsPending === 0) this.#inspectUp = false;
+      if (!isWaiting) return;
+      const decoded = result.success ? decodeInspectResult(result.value) : undefined;
+      done(decoded?.ok ? decoded.value : undefined);
+    });
+    // The handler is known to be silent: it is asked, so that its return is noticed, not waited for.
+    if (!isWaiting) done(undefined);
   }
 
   #accept(call: AcceptCall, done: (outcome: AcceptOutcome) => void): void {
@@ -304,7 +510,7 @@ export class Engine {
       requests: call.states,
       requestData: call.requestData,
       origRequestData: call.origRequestData,
-      response: call.response,
+      ...(call.response === undefined ? {} : { response: call.response }),
       route: route.id,
       ...(call.inspect === undefined ? {} : { inspect: call.inspect }),
       ...(route.hasExplicitId ? { separateStats: true } : {}),
@@ -314,19 +520,45 @@ export class Engine {
         : { channels: target.subscriptions }),
       ...(target?.trusted === false ? {} : { trusted: true }),
       ...(route.session ? { useSession: true } : {}),
+      ...(call.isResponseSent ? { responseSent: true } : {}),
+      ...(route.logLevel === undefined ? {} : { logLevel: route.logLevel }),
     });
-    this.#options
-      .acceptCalls()
-      .callLater("accept", args, (result) => done(outcomeOf(result)), this.#options.instanceId);
+    const { acceptCalls } = this.#options.sockets();
+    acceptCalls.callLater(
+      "accept",
+      args,
+      (result) => done(outcomeOf(result)),
+      this.#options.instanceId,
+    );
   }
 
   #tick(): void {
-    const { packets, expired } = this.#keepAlive.tick(this.#options.clock.nowMs());
+    const nowMs = this.#options.clock.nowMs();
+    this.#keepAliveTimers.advance(nowMs);
+    this.#ticks += 1;
+    if (this.#ticks % TICKS_PER_SECOND === 0) this.#second(nowMs);
+    this.#control.flush();
+  }
+
+  #second(nowMs: number): void {
+    const sockets = this.#options.sockets();
+    const { packets, expired } = this.#keepAlive.tick(nowMs);
     for (const { to, packet, viaRouter, role } of packets) {
-      if (role === "responder") this.#options.clients().send(to, packet, viaRouter);
-      else this.#options.backends().send(to, packet);
+      if (role === "responder") sockets.clients.send(to, packet, viaRouter);
+      else sockets.backends.send(to, packet);
     }
     for (const end of expired) end.expired();
+    for (const link of [this.#internalLink, ...this.#streamLinks.values()]) {
+      const turn = link.keepAlive.tick(nowMs);
+      for (const { to, packet, viaRouter } of turn.packets) link.send(to, packet, viaRouter);
+      for (const end of turn.expired) end.expired();
+    }
+    for (const stream of this.#streamLinks.keys())
+      if (!sockets.zhttpTargets.has(stream)) this.#streamLinks.delete(stream);
+    this.#control.tick(nowMs);
+    sockets.zhttpTargets.tick(nowMs);
+    if ((this.#ticks / TICKS_PER_SECOND) % SECONDS_PER_MINUTE === 0)
+      for (const relay of this.#relays.values()) relay.countActivity();
   }
 }
 
@@ -339,11 +571,11 @@ function outcomeOf(result: RpcResult): AcceptOutcome {
   const decoded = decodeAcceptResult(result.value);
   if (!decoded.ok) return { kind: "unavailable" };
   if (decoded.value.accepted) return { kind: "accepted" };
-  return decoded.value.response === undefined
-    ? { kind: "unavailable" }
-    : { kind: "response", response: decoded.value.response };
+  const { response } = decoded.value;
+  return response === undefined ? { kind: "nothing" } : { kind: "response", response };
 }
 
 function keyOf(from: string, id: string): string {
-  return `${from} ${id}`;
+  return `${from}:${id}`;
 }
+

@@ -1,3 +1,4 @@
+export { FanOut } from "./fan-out.ts";
 export {
   type Addressed,
   KEEP_ALIVE_CYCLE_S,

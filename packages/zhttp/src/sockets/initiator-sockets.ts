@@ -91,6 +91,11 @@ export class InitiatorSockets {
     return this.#push.dropped + this.#stream.dropped;
   }
 
+  /** Whether somebody would take a first packet now. */
+  get isReachable(): boolean {
+    return this.#push.isWritable;
+  }
+
   /** The first packet of a session: whoever is free takes it. */
   sendFirst(packet: Packet): void {
     const batch = this.#firstBatch;

@@ -57,7 +57,8 @@ export interface AcceptRequest {
   readonly requestData: HttpRequestData;
   readonly origRequestData: HttpRequestData;
   readonly inspect?: InspectResult;
-  readonly response: HttpResponseData;
+  /** Absent if no backend was asked. */
+  readonly response?: HttpResponseData;
   readonly route?: string;
   readonly separateStats?: boolean;
   readonly channelPrefix?: string;
@@ -223,7 +224,7 @@ export function encodeAcceptRequest(accept: AcceptRequest): TnetInput {
     "request-data": encodeRequestData(accept.requestData),
     "orig-request-data": encodeRequestData(accept.origRequestData),
     inspect: accept.inspect === undefined ? undefined : encodeInspectResult(accept.inspect),
-    response: encodeResponseData(accept.response),
+    response: accept.response === undefined ? undefined : encodeResponseData(accept.response),
     route: accept.route,
     "separate-stats": accept.separateStats,
     "channel-prefix": accept.channelPrefix,
@@ -249,8 +250,10 @@ export function decodeAcceptRequest(args: TnetMap): Result<AcceptRequest> {
     "accept.orig-request-data",
   );
   if (!origRequestData.ok) return origRequestData;
-  const response = decodeResponseData(fields.map("response") ?? new Map(), "accept.response");
-  if (!response.ok) return response;
+  const answer = fields.map("response");
+  const response =
+    answer === undefined ? undefined : decodeResponseData(answer, "accept.response");
+  if (response !== undefined && !response.ok) return response;
   const raw = fields.raw("inspect");
   const inspect = raw === undefined ? undefined : decodeInspectResult(raw);
   if (inspect !== undefined && !inspect.ok) return inspect;
@@ -258,7 +261,7 @@ export function decodeAcceptRequest(args: TnetMap): Result<AcceptRequest> {
     requests: requests.value,
     requestData: requestData.value,
     origRequestData: origRequestData.value,
-    response: response.value,
+    ...optional("response", response?.value),
     ...optional("inspect", inspect?.value),
     ...optional("route", fields.text("route")),
     ...optional("separateStats", fields.boolean("separate-stats")),

@@ -1,162 +1,183 @@
 import { hasGripInstruction } from "@pushpin/grip";
-import { filterHeaders, getHeader, isWritable, reasonPhrase } from "@pushpin/http";
+import {
+  filterHeaders,
+  getAllHeaders,
+  getHeader,
+  isWritable,
+  parseParameters,
+  reasonPhrase,
+  splitList,
+} from "@pushpin/http";
 import { type Bytes, concatBytes } from "@pushpin/tnetstrings";
-import { INITIAL_CREDITS, Packet, type Session } from "@pushpin/zhttp";
-import type { InspectResult, RequestState } from "@pushpin/zrpc";
+import { INITIAL_CREDITS, Packet, type ResponseHead } from "@pushpin/zhttp";
+import type { InspectResult } from "@pushpin/zrpc";
 import type { Route, Target } from "../routes/route-table.ts";
 import { testResponse } from "../test-target.ts";
-import type { RelayPorts, SessionEnd } from "./ports.ts";
+import { headerBytes, requestHeaderBytes } from "../traffic.ts";
+import type { ClientListener, ClientRequest } from "./client-request.ts";
+import { type BackendListener, HttpBackend } from "./http-backend.ts";
+import type { AcceptOutcome, RelayPorts } from "./ports.ts";
+import { REQUEST_BODY_KEPT_MAX_BYTES, type RequestBody } from "./request-body.ts";
 import { addressTo } from "./request-transform.ts";
 
-/** Limit: request and response bodies that an accept carries. Unit: bytes. */
-export const ACCEPT_BODY_MAX_BYTES = 100_000;
+/** Limit: response body that is kept for an accept, or for clients that join late. Unit: bytes. */
+export const RESPONSE_KEPT_MAX_BYTES = 100_000;
+/** Limit: bodies of the answers of `zhttpreq` services. Unit: bytes. */
+const REPLY_MAX_BYTES = 1_000_000;
 
-const RESPONSE_REMOVED = (name: string) =>
-  name === "connection" || name === "keep-alive" || name === "transfer-encoding";
+const PROXY_ERROR = "Error while proxying to origin.\n";
+const ACCEPT_ERROR = "Accept service unavailable.\n";
+const UNREACHABLE = "Error: zhttp service for route is unreachable.\n";
 
+/** Failures before which the backend cannot have seen the request. */
+const IS_CONNECT_FAILURE = /^(?:remote-connection-failed|connection-timeout|tls-error)$/;
+
+//   requesting ──head──▶ relaying ──end──▶ done
+//   requesting ──head with GRIP──▶ collecting ──end──▶ handing-off ──accepted──▶ done
+//   collecting ──large stream──▶ relaying ──end──▶ handing-off;  handing-off ──response──▶ done
 type Phase = "requesting" | "relaying" | "collecting" | "handing-off" | "done";
 
-export interface RelayRequest {
-  readonly method: string;
-  readonly uri: string;
-  readonly headers: string[];
-  readonly body: Bytes;
-  readonly bodyComplete: boolean;
-  readonly peerAddress: string;
-  readonly isRetry: boolean;
-  readonly inspect: InspectResult | undefined;
-}
-
-/** One client request on its way: targets, response, or handoff to the handler. */
-export class HttpRelay implements SessionEnd {
-  readonly session: Session;
-  keepAliveSlot?: number;
+/**
+ * One request to a backend for one client, or for several that share it: targets in turn, the
+ * response to all of them, or the handoff to the handler (proxy.md 3.9 to 3.17).
+ */
+export class HttpRelay implements ClientListener, BackendListener {
   readonly #ports: RelayPorts;
-  readonly #request: RelayRequest;
-  readonly #route: Route | undefined;
-  readonly #https: boolean;
+  readonly #route: Route;
+  readonly #body: RequestBody;
+  readonly #first: ClientRequest;
+  readonly #inspect: InspectResult | undefined;
+  /** Set for requests that may be shared; told when nobody can join any more. */
+  readonly #onUnjoinable: (() => void) | undefined;
+  #clients: ClientRequest[];
   #phase: Phase = "requesting";
-  #backend: BackendEnd | undefined;
+  #backend: HttpBackend | undefined;
   #targetIndex = -1;
-  /** Request body kept for the next target and for the handler; undefined once it was too large. */
-  #body: Bytes[] | undefined = [];
-  #bodyBytes = 0;
-  #bodyComplete: boolean;
-  #sentHeaders: string[] = [];
   #sentUri = "";
-  #head: { code: number; reason: string; headers: string[] } | undefined;
-  #pieces: Bytes[] = [];
-  #pieceBytes = 0;
-  #bytes = 0;
+  #sentHeaders: string[] = [];
+  #head: ResponseHead | undefined;
+  #kept: Bytes[] | undefined = [];
+  #keptBytes = 0;
+  /** The response goes out already, and the handler is to continue it. */
+  #isResponseSent = false;
+  #waitingFor = 0;
   #ungrantedDown = 0;
   #ungrantedUp = 0;
 
   constructor(
     ports: RelayPorts,
-    session: Session,
-    request: RelayRequest,
-    route: Route | undefined,
+    route: Route,
+    client: ClientRequest,
+    body: RequestBody,
+    inspect: InspectResult | undefined,
+    onUnjoinable?: () => void,
   ) {
     this.#ports = ports;
-    this.session = session;
-    this.#request = request;
     this.#route = route;
-    this.#https = request.uri.startsWith("https");
-    this.#bodyComplete = request.bodyComplete;
-    this.#keep(request.body);
+    this.#first = client;
+    this.#clients = [client];
+    this.#body = body;
+    this.#inspect = inspect;
+    this.#onUnjoinable = onUnjoinable;
+    client.listener = this;
   }
 
   get #debug(): boolean {
-    return this.#ports.debug || this.#route?.debug === true;
+    return this.#first.info.debug;
   }
 
   get #target(): Target | undefined {
-    return this.#route?.targets[this.#targetIndex];
+    return this.#route.targets[this.#targetIndex];
   }
 
   start(): void {
-    if (this.#route === undefined) {
-      this.#answer(502, "Route not found\n");
-      return;
-    }
     this.#nextTarget();
   }
 
-  /** From the client's side. */
-  packet(packet: Packet, seq: number | undefined, nowMs: number): void {
-    switch (this.session.receive(packet, seq, nowMs)) {
-      case "data":
-        this.#keep(packet.body);
-        this.#bodyComplete = !packet.more;
-        if (this.#backend === undefined) this.session.grant(packet.body.length);
-        else {
-          this.#backend.session.write(packet.body, packet.more);
-          this.#ungrantedUp += packet.body.length;
-          this.#ports.pump(this.#backend.session);
-          this.#grantUp();
-        }
-        break;
-      case "credit":
-        this.#ports.pump(this.session);
-        this.#grantDown();
-        break;
-      case "handoff-proceed":
-        this.#callAccept();
-        break;
-      case "cancel":
-      case "error":
-      case "failed":
-        this.#ports.pump(this.session);
-        this.#end("error");
-        return;
-      default:
+  /** To the handler without asking a backend. */
+  giveAway(): void {
+    this.#phase = "collecting";
+    this.#beginHandoff();
+  }
+
+  /** Another client for the same response; what there is of it is sent at once. */
+  join(client: ClientRequest): void {
+    this.#clients.push(client);
+    client.listener = this;
+    client.target = this.#target?.label;
+    if (this.#phase === "relaying" && this.#head !== undefined)
+      client.respond(this.#head, concatBytes(this.#kept ?? []), true);
+  }
+
+  // From the clients
+
+  body(_client: ClientRequest, body: Bytes, more: boolean): void {
+    this.#body.add(body, more);
+    const backend = this.#backend;
+    if (backend === undefined) return;
+    backend.session.write(body, more);
+    this.#body.forgetIfLarge();
+    this.#ungrantedUp += body.length;
+    this.#ports.pump(backend.session);
+    this.#countServerSent(0, body.length);
+    this.#grantUp();
+  }
+
+  drained(): void {
+    this.#grantDown();
+  }
+
+  proceeded(): void {
+    this.#waitingFor -= 1;
+    if (this.#waitingFor <= 0) this.#callAccept();
+  }
+
+  gone(client: ClientRequest): void {
+    this.#clients = this.#clients.filter((one) => one !== client);
+    if (this.#clients.length === 0) {
+      this.#dropBackend();
+      this.#over();
+      return;
     }
-    this.#ports.pump(this.session);
+    if (this.#phase === "handing-off") this.proceeded();
+    else this.#grantDown();
   }
 
-  expired(): void {
-    this.#end("error");
-  }
-
-  #keep(body: Bytes): void {
-    this.#bodyBytes += body.length;
-    if (body.length > 0) this.#body?.push(body);
-    // Limit: ACCEPT_BODY_MAX_BYTES; a larger request is streamed on, but can neither be held nor sent again.
-    if (this.#bodyBytes > ACCEPT_BODY_MAX_BYTES) this.#body = undefined;
-  }
+  // Towards the backend
 
   #nextTarget(): void {
     this.#targetIndex += 1;
-    const route = this.#route as Route;
+    const route = this.#route;
     const target = this.#target;
+    const { info } = this.#first;
     if (target === undefined) {
       const tried = route.targets.map((one) => one.label).join(", ");
-      this.#answer(
-        502,
-        this.#debug ? `Unable to connect to any targets. Tried: ${tried}\n` : PROXY_ERROR,
-      );
+      this.#answer(502, PROXY_ERROR, `Unable to connect to any targets. Tried: ${tried}\n`);
       return;
     }
+    for (const client of this.#clients) client.target = target.label;
     if (target.kind === "test") {
-      this.#testTarget(route);
+      this.#testTarget();
       return;
     }
-    if (
-      target.overHttp &&
-      /^application\/websocket-events/i.test(getHeader(this.#request.headers, "content-type") ?? "")
-    ) {
+    if (target.overHttp && !info.isTrusted && !info.isInternal && isEvents(info.headers)) {
       this.#answer(403, "Client not allowed to send WebSocket events directly.\n");
       return;
     }
     this.#sentHeaders = this.#ports.transform(
       {
-        ...this.#request,
-        signature: this.#ports.signature(route),
-        lastIds: this.#request.inspect?.lastIds,
+        uri: info.uri,
+        headers: info.headers,
+        peerAddress: info.peerAddress,
+        trustedClient: info.isTrusted,
+        isInternal: info.isInternal,
+        signature: info.isTrusted || route.noGrip ? "" : this.#ports.signature(route),
+        sid: this.#inspect?.sid,
+        lastIds: this.#inspect?.lastIds,
       },
       route,
     );
-    const addressed = addressTo(target, route, this.#request.uri, this.#sentHeaders, false);
+    const addressed = addressTo(target, route, info.uri, this.#sentHeaders, false);
     if (addressed === undefined) {
       this.#answer(502, PROXY_ERROR);
       return;
@@ -164,306 +185,394 @@ export class HttpRelay implements SessionEnd {
     this.#sentUri = addressed.uri;
     this.#sentHeaders = addressed.headers;
     const first = new Packet();
-    first.method = this.#request.method;
+    first.method = info.method;
     first.uri = addressed.uri;
     first.headers = addressed.headers;
-    first.connectHost = target.host;
-    first.connectPort = target.port;
-    first.ignorePolicies = target.trusted;
-    first.ignoreTlsErrors = target.insecure;
-    first.trustConnectHost = target.trustConnectHost;
-    first.body = concatBytes(
-      this.#body === undefined || this.#body.length === 0 ? [""] : this.#body,
+    addressPacket(first, target);
+    first.body = this.#body.content;
+    this.#countServerSent(
+      requestHeaderBytes(info.method, addressed.uri, addressed.headers),
+      first.body.length,
     );
-    first.more = !this.#bodyComplete;
-    const session = this.#ports.openBackend("http", INITIAL_CREDITS);
-    const backend = new BackendEnd(session, this);
-    this.#backend = backend;
-    this.#ports.register(backend);
-    session.open(first);
-    this.#ports.pump(session);
-  }
-
-  #testTarget(route: Route): void {
-    const response = testResponse(
-      this.#request.uri,
-      route,
-      this.#bodyBytes > ACCEPT_BODY_MAX_BYTES,
-    );
-    this.#head = response;
-    if (hasGripInstruction(response.headers) && !route.noGrip) {
-      this.#pieces = [response.body];
-      this.#beginHandoff();
+    if (target.kind === "zhttpreq") {
+      this.#requestReply(target, first);
       return;
     }
-    this.#bytes = response.body.length;
-    this.session.respond(response, response.body, false);
-    this.#ports.pump(this.session);
-    this.#end({ code: response.code, bytes: this.#bytes });
-  }
-
-  /** From the backend's side. */
-  backendPacket(packet: Packet, seq: number | undefined, nowMs: number): void {
-    const backend = this.#backend;
-    if (backend === undefined) return;
-    const received = backend.session.receive(packet, seq, nowMs);
-    switch (received) {
-      case "data":
-        this.#response(packet);
-        break;
-      case "error":
-      case "cancel":
-      case "failed":
-        this.#ports.pump(backend.session);
-        this.#backendFailed(received === "error" ? packet.condition : "undefined-condition");
-        return;
-      default:
-        this.#ports.pump(backend.session);
-        this.#grantUp();
-    }
-    this.#ports.pump(this.session);
-    this.#grantDown();
-  }
-
-  backendExpired(): void {
-    this.#backendFailed("expired");
-  }
-
-  #backendFailed(condition: string): void {
-    this.#dropBackend();
-    if (this.#phase === "requesting") {
-      const mayTryNext =
-        condition === "remote-connection-failed" ||
-        condition === "connection-timeout" ||
-        condition === "tls-error";
-      if (mayTryNext && (this.#body !== undefined || this.#bodyBytes === 0)) this.#nextTarget();
-      else if (condition === "length-required")
-        this.#answer(411, "Must provide Content-Length header.\n");
-      else if (condition === "policy-violation" && this.#debug)
-        this.#answer(502, "Error: Origin host/IP blocked.\n");
-      else this.#answer(502, PROXY_ERROR);
-      return;
-    }
-    if (this.#phase === "collecting") {
+    if (target.kind === "zhttp" && !this.#ports.isReachable(target)) {
       this.#answer(502, PROXY_ERROR);
       return;
     }
-    // Never a clean end for a response that was cut.
-    this.session.cancel();
-    this.#ports.pump(this.session);
-    this.#end("error");
+    first.more = !this.#body.isComplete;
+    const session = this.#ports.openBackend("http", INITIAL_CREDITS, target);
+    this.#backend = new HttpBackend(this.#ports, session, this);
+    session.open(first);
+    this.#body.forgetIfLarge();
+    this.#ports.pump(session);
   }
 
-  #response(packet: Packet): void {
-    this.#ungrantedDown += packet.body.length;
-    if (this.#phase === "requesting") {
-      const headers = packet.headers ?? [];
-      if (packet.code === undefined || packet.code < 200 || !isWritable(packet.reason, headers)) {
-        this.#dropBackend();
-        this.#answer(502, PROXY_ERROR);
-        return;
-      }
-      this.#head = { code: packet.code, reason: packet.reason, headers };
-      if (this.#route?.noGrip !== true && hasGripInstruction(headers)) this.#phase = "collecting";
-      else {
-        this.#phase = "relaying";
-        this.#bytes += packet.body.length;
-        this.session.respond(
-          { ...this.#head, headers: filterHeaders(headers, RESPONSE_REMOVED) },
-          packet.body,
-          packet.more,
-        );
-        if (!packet.more) this.#finish();
-        return;
-      }
-    }
-    if (this.#phase === "collecting") {
-      this.#pieces.push(packet.body);
-      this.#pieceBytes += packet.body.length;
-      if (this.#pieceBytes > ACCEPT_BODY_MAX_BYTES) {
-        this.#dropBackend();
-        this.#answer(
-          502,
-          this.#debug
-            ? `GRIP instruct response too large from ${this.#target?.label}\n`
-            : PROXY_ERROR,
-        );
-      } else if (!packet.more) this.#beginHandoff();
+  #requestReply(target: Target, packet: Packet): void {
+    if (!this.#body.isComplete) {
+      this.#answer(411, "Must provide Content-Length header.\n");
       return;
     }
-    if (this.#phase !== "relaying") return;
-    this.#bytes += packet.body.length;
-    this.session.write(packet.body, packet.more);
-    if (!packet.more) this.#finish();
+    packet.maxSize = REPLY_MAX_BYTES;
+    this.#ports.requestReply(target, packet, (reply) => {
+      if (this.#phase !== "requesting") return;
+      if (reply === undefined) this.#answer(502, PROXY_ERROR, UNREACHABLE);
+      else if (reply.type === "error") this.backendFailed(reply.condition);
+      else {
+        reply.more = false;
+        this.backendData(reply);
+      }
+    });
+  }
+
+  #testTarget(): void {
+    const isTooLarge = this.#body.bytes > REQUEST_BODY_KEPT_MAX_BYTES;
+    const response = testResponse(this.#first.info.uri, this.#route, isTooLarge);
+    const packet = new Packet();
+    packet.code = response.code;
+    packet.reason = response.reason;
+    packet.headers = response.headers;
+    packet.body = response.body;
+    this.backendData(packet);
+  }
+
+  // From the backend
+
+  backendData(packet: Packet): void {
+    this.#ungrantedDown += packet.body.length;
+    if (this.#phase === "requesting") {
+      this.#responseHead(packet);
+      return;
+    }
+    this.#countServerReceived(0, packet.body.length);
+    if (this.#phase === "collecting") this.#collect(packet.body, packet.more);
+    else if (this.#phase === "relaying") this.#relayBody(packet.body, packet.more);
+  }
+
+  backendCredits(): void {
+    this.#grantUp();
+  }
+
+  backendFailed(condition: string): void {
+    this.#dropBackend();
+    if (this.#phase === "collecting") this.#answer(502, PROXY_ERROR);
+    else if (this.#phase === "relaying") this.#cut();
+    if (this.#phase !== "requesting") return;
+    if (IS_CONNECT_FAILURE.test(condition) && (this.#body.isKept || this.#body.bytes === 0))
+      this.#nextTarget();
+    else if (condition === "length-required")
+      this.#answer(411, "Must provide Content-Length header.\n");
+    else if (condition === "policy-violation")
+      this.#answer(502, PROXY_ERROR, "Error: Origin host/IP blocked.\n");
+    else if (condition === "expired") this.#answer(502, PROXY_ERROR, UNREACHABLE);
+    else this.#answer(502, PROXY_ERROR);
+  }
+
+  #responseHead(packet: Packet): void {
+    const headers = packet.headers ?? [];
+    const { code, reason, body } = packet;
+    if (code === undefined || code < 200 || !isWritable(reason, headers)) {
+      this.#answer(502, PROXY_ERROR);
+      return;
+    }
+    this.#countServerReceived(String(code).length + reason.length + headerBytes(headers), body.length);
+    const { info } = this.#first;
+    const isForHandler =
+      !info.isTrusted && !info.isInternal && !this.#route.noGrip && hasGripInstruction(headers);
+    if (isForHandler) {
+      this.#head = { code, reason, headers };
+      this.#phase = "collecting";
+      this.#onUnjoinable?.();
+      if (!this.#body.isKept || this.#body.bytes > REQUEST_BODY_KEPT_MAX_BYTES)
+        this.#answer(400, "Request too large to accept GRIP instruct.\n");
+      else this.#collect(body, packet.more);
+      return;
+    }
+    this.#startRelaying({ code, reason, headers: this.#relayed(headers) }, body, packet.more);
+  }
+
+  #relayed(headers: string[]): string[] {
+    const { decodesContent } = this.#ports;
+    return filterHeaders(
+      headers,
+      (name) =>
+        name === "connection" ||
+        name === "keep-alive" ||
+        name === "transfer-encoding" ||
+        (decodesContent && name === "content-encoding"),
+    );
+  }
+
+  #startRelaying(head: ResponseHead, body: Bytes, more: boolean): void {
+    this.#phase = "relaying";
+    this.#head = head;
+    this.#kept = this.#onUnjoinable === undefined ? undefined : [];
+    this.#keptBytes = 0;
+    this.#keep(body);
+    for (const client of this.#clients) client.respond(head, body, more);
+    if (more) this.#grantDown();
+    else this.#finish();
+  }
+
+  #relayBody(body: Bytes, more: boolean): void {
+    this.#keep(body);
+    const isLast = !more && !this.#isResponseSent;
+    for (const client of this.#clients) client.write(body, !isLast);
+    if (more) this.#grantDown();
+    else if (this.#isResponseSent) this.#beginHandoff();
+    else this.#finish();
+  }
+
+  #keep(body: Bytes): void {
+    if (this.#kept === undefined) return;
+    this.#kept.push(body);
+    this.#keptBytes += body.length;
+    // Limit: RESPONSE_KEPT_MAX_BYTES
+    if (this.#keptBytes <= RESPONSE_KEPT_MAX_BYTES) return;
+    this.#kept = undefined;
+    this.#onUnjoinable?.();
+  }
+
+  #collect(body: Bytes, more: boolean): void {
+    this.#kept?.push(body);
+    this.#keptBytes += body.length;
+    if (this.#keptBytes > RESPONSE_KEPT_MAX_BYTES) {
+      this.#largeInstruct(more);
+      return;
+    }
+    if (more) this.#grantDown();
+    else {
+      this.#dropBackend();
+      this.#beginHandoff();
+    }
+  }
+
+  /** A stream may begin with more than an accept carries: the proxy sends that part itself. */
+  #largeInstruct(more: boolean): void {
+    const { headers } = this.#head as ResponseHead;
+    const kept = concatBytes(this.#kept ?? []);
+    if (!mayStartStream(headers)) {
+      const target = this.#target?.label ?? "";
+      this.#answer(502, PROXY_ERROR, `GRIP instruct response too large from ${target}\n`);
+      return;
+    }
+    const status = statusOf(this.#head as ResponseHead);
+    if (status === undefined) {
+      this.#answer(500, ACCEPT_ERROR);
+      return;
+    }
+    const shown = filterHeaders(
+      this.#relayed(headers),
+      (name) => name === "content-length" || name.startsWith("grip-"),
+    );
+    this.#isResponseSent = true;
+    const instruct = this.#head as ResponseHead;
+    this.#startRelaying({ ...status, headers: shown }, kept, true);
+    this.#kept = undefined;
+    this.#head = instruct;
+    if (!more) this.#beginHandoff();
   }
 
   #finish(): void {
-    this.#ports.pump(this.session);
-    if (this.#backend !== undefined) this.#dropBackend();
-    this.#log({ code: this.#head?.code ?? 0, bytes: this.#bytes });
-    this.#phase = "done";
-    if (this.session.ended) this.#ports.unregister(this);
+    const head = this.#head as ResponseHead;
+    this.#dropBackend();
+    for (const client of this.#clients) client.end({ code: head.code, bytes: client.bytes });
+    this.#over();
   }
+
+  /** The response broke off: never a clean end. */
+  #cut(): void {
+    for (const client of this.#clients) client.abort();
+    this.#over();
+  }
+
+  // Handoff
+
+  #beginHandoff(): void {
+    this.#dropBackend();
+    this.#phase = "handing-off";
+    this.#waitingFor = this.#clients.length;
+    for (const client of [...this.#clients]) {
+      client.session.handoffStart();
+      this.#ports.pump(client.session);
+    }
+  }
+
+  #callAccept(): void {
+    const { info } = this.#first;
+    const head = this.#head;
+    const body = this.#isResponseSent ? "" : concatBytes(this.#kept ?? []);
+    const { method, uri, headers } = info;
+    const content = this.#body.content;
+    this.#ports.accept(
+      {
+        states: this.#clients.map((client) => client.state()),
+        route: this.#route,
+        target: this.#target,
+        requestData: {
+          method,
+          uri: this.#sentUri || uri,
+          headers: this.#sentHeaders,
+          body: content,
+        },
+        origRequestData: { method, uri, headers, body: content },
+        inspect: this.#inspect,
+        response: head === undefined ? undefined : { ...head, body },
+        isResponseSent: this.#isResponseSent,
+      },
+      (outcome) => {
+        if (this.#phase === "handing-off") this.#accepted(outcome);
+      },
+    );
+  }
+
+  #accepted(outcome: AcceptOutcome): void {
+    if (outcome.kind === "accepted") {
+      for (const client of this.#clients) client.handOver();
+      this.#over();
+      return;
+    }
+    for (const client of this.#clients) client.session.takeBack();
+    if (this.#isResponseSent) {
+      this.#continued(outcome);
+      return;
+    }
+    if (outcome.kind === "response") {
+      for (const client of this.#clients) client.answerWith(outcome.response);
+      this.#over();
+    } else if (outcome.kind === "bad-format")
+      this.#answer(502, PROXY_ERROR, `Failed to parse accept instructions: ${outcome.detail}\n`);
+    else this.#answer(500, ACCEPT_ERROR);
+  }
+
+  /** The handler did not take a response that has begun. */
+  #continued(outcome: AcceptOutcome): void {
+    if (outcome.kind === "nothing" || outcome.kind === "response") {
+      for (const client of this.#clients) {
+        client.write("", false);
+        client.end({ code: client.code, bytes: client.bytes });
+      }
+      this.#over();
+      return;
+    }
+    const text =
+      outcome.kind === "bad-format"
+        ? `Failed to parse accept instructions: ${outcome.detail}`
+        : "Accept service unavailable";
+    for (const client of this.#clients) {
+      if (this.#debug) {
+        client.write(`\n\n${text}\n`, false);
+        client.end("error");
+      } else client.abort();
+    }
+    this.#over();
+  }
+
+  /** An answer of the proxy itself, to all clients. */
+  #answer(code: number, text: string, debugText = text): void {
+    this.#dropBackend();
+    for (const client of this.#clients) client.answer(code, this.#debug ? debugText : text);
+    this.#over();
+  }
+
+  #over(): void {
+    if (this.#phase === "done") return;
+    this.#phase = "done";
+    this.#clients = [];
+    this.#onUnjoinable?.();
+  }
+
+  #dropBackend(): void {
+    const backend = this.#backend;
+    this.#backend = undefined;
+    backend?.drop();
+  }
+
+  // Flow
 
   /** The client may send as much more as the backend took. */
   #grantUp(): void {
     const backend = this.#backend?.session;
-    if (
-      this.#ungrantedUp === 0 ||
-      backend === undefined ||
-      backend.queuedBytes > INITIAL_CREDITS / 2
-    )
-      return;
-    this.session.grant(this.#ungrantedUp);
+    if (this.#ungrantedUp === 0 || backend === undefined) return;
+    if (backend.queuedBytes > INITIAL_CREDITS / 2) return;
+    const { session } = this.#first;
+    session.grant(this.#ungrantedUp);
     this.#ungrantedUp = 0;
-    this.#ports.pump(this.session);
+    this.#ports.pump(session);
   }
 
-  /** The backend may send as much more as the client took. */
+  /** The backend may send as much more as the slowest client took. */
   #grantDown(): void {
-    if (this.#phase === "done" && this.session.ended) this.#ports.unregister(this);
     const backend = this.#backend?.session;
-    if (
-      this.#ungrantedDown === 0 ||
-      backend === undefined ||
-      backend.ended ||
-      this.session.queuedBytes > INITIAL_CREDITS / 2
-    )
-      return;
+    if (this.#ungrantedDown === 0 || backend === undefined || backend.ended) return;
+    for (const { session } of this.#clients)
+      if (session.queuedBytes > INITIAL_CREDITS / 2) return;
     backend.grant(this.#ungrantedDown);
     this.#ungrantedDown = 0;
     this.#ports.pump(backend);
   }
 
-  #beginHandoff(): void {
-    this.#dropBackend();
-    if (this.#body === undefined) {
-      this.#answer(400, "Request too large to accept GRIP instruct.\n");
-      return;
-    }
-    this.#phase = "handing-off";
-    this.session.handoffStart();
-    this.#ports.pump(this.session);
+  #countServerSent(head: number, content: number): void {
+    const { stats } = this.#ports;
+    const { statsRoute } = this.#first;
+    if (head > 0) stats.count(statsRoute, "serverHeaderBytesSent", head);
+    if (content > 0) stats.count(statsRoute, "serverContentBytesSent", content);
   }
 
-  #callAccept(): void {
-    const { session } = this;
-    const state: RequestState = {
-      rid: { sender: session.peer, id: session.id },
-      inSeq: session.inSeq,
-      outSeq: session.outSeq,
-      outCredits: session.outCredits,
-      ...(this.#https ? { https: true } : {}),
-      ...(this.#request.peerAddress === ""
-        ? {}
-        : {
-            peerAddress: this.#request.peerAddress,
-            logicalPeerAddress: this.#request.peerAddress,
-          }),
-      ...(this.#debug ? { debug: true } : {}),
-      ...(this.#request.isRetry ? { isRetry: true } : {}),
-      ...(this.#route?.autoCrossOrigin ? { autoCrossOrigin: true } : {}),
-      ...(session.routerResp ? { routerResp: true } : {}),
-    };
-    const body = concatBytes(
-      this.#body === undefined || this.#body.length === 0 ? [""] : this.#body,
-    );
-    const { method, uri, headers, inspect } = this.#request;
-    const head = this.#head as { code: number; reason: string; headers: string[] };
-    this.#ports.accept(
-      {
-        states: [state],
-        route: this.#route as Route,
-        target: this.#target,
-        requestData: { method, uri: this.#sentUri || uri, headers: this.#sentHeaders, body },
-        origRequestData: { method, uri, headers, body },
-        inspect,
-        response: { ...head, body: concatBytes(this.#pieces.length === 0 ? [""] : this.#pieces) },
-      },
-      (outcome) => {
-        if (this.#phase !== "handing-off") return;
-        if (outcome.kind === "accepted") {
-          this.session.forget();
-          this.#end("accept");
-          return;
-        }
-        this.session.takeBack();
-        if (outcome.kind === "response") {
-          const { response } = outcome;
-          this.session.respond(response, response.body, false);
-          this.#ports.pump(this.session);
-          this.#end({ code: response.code, bytes: response.body.length });
-        } else if (outcome.kind === "bad-format")
-          this.#answer(
-            502,
-            this.#debug ? `Failed to parse accept instructions: ${outcome.detail}\n` : PROXY_ERROR,
-          );
-        else this.#answer(500, "Accept service unavailable.\n");
-      },
-    );
-  }
-
-  /** An answer of the proxy itself. */
-  #answer(code: number, text: string): void {
-    this.#dropBackend();
-    const headers = ["Content-Type", "text/plain", "Content-Length", String(text.length)];
-    const body = this.#request.method === "HEAD" ? "" : text;
-    this.session.respond({ code, reason: reasonPhrase(code), headers }, body, false);
-    this.#ports.pump(this.session);
-    this.#end({ code, bytes: body.length });
-  }
-
-  #dropBackend(): void {
-    const backend = this.#backend;
-    if (backend === undefined) return;
-    this.#backend = undefined;
-    if (!backend.session.ended) {
-      backend.session.cancel();
-      this.#ports.pump(backend.session);
-    }
-    this.#ports.unregister(backend);
-  }
-
-  #end(outcome: "accept" | "error" | { code: number; bytes: number }): void {
-    this.#dropBackend();
-    if (this.#phase !== "done") this.#log(outcome);
-    this.#phase = "done";
-    if (this.session.ended) this.#ports.unregister(this);
-  }
-
-  #log(outcome: "accept" | "error" | { code: number; bytes: number }): void {
-    const { method, uri, headers, peerAddress, isRetry } = this.#request;
-    this.#ports.logRequest({
-      method,
-      uri,
-      target: this.#target?.label ?? this.#route?.targets.at(-1)?.label,
-      route: this.#route,
-      referer: getHeader(headers, "referer"),
-      userAgent: getHeader(headers, "user-agent"),
-      address: peerAddress,
-      outcome,
-      isRetry,
-    });
+  #countServerReceived(head: number, content: number): void {
+    const { stats } = this.#ports;
+    const { statsRoute } = this.#first;
+    if (head > 0) stats.count(statsRoute, "serverHeaderBytesReceived", head);
+    if (content > 0) stats.count(statsRoute, "serverContentBytesReceived", content);
   }
 }
 
-const PROXY_ERROR = "Error while proxying to origin.\n";
-
-class BackendEnd implements SessionEnd {
-  readonly session: Session;
-  keepAliveSlot?: number;
-  readonly #relay: HttpRelay;
-
-  constructor(session: Session, relay: HttpRelay) {
-    this.session = session;
-    this.#relay = relay;
+/** Where and how the HTTP client connects. */
+export function addressPacket(packet: Packet, target: Target): void {
+  if (target.kind === "backend") {
+    packet.connectHost = target.host;
+    packet.connectPort = target.port;
   }
-
-  packet(packet: Packet, seq: number | undefined, nowMs: number): void {
-    this.#relay.backendPacket(packet, seq, nowMs);
-  }
-
-  expired(): void {
-    this.#relay.backendExpired();
-  }
+  packet.ignorePolicies = target.trusted;
+  packet.ignoreTlsErrors = target.insecure;
+  packet.trustConnectHost = target.trustConnectHost;
+  packet.clientCert = target.clientCert;
+  packet.clientKey = target.clientKey;
 }
+
+function isEvents(headers: readonly string[]): boolean {
+  const type = getHeader(headers, "content-type") ?? "";
+  return (type.split(";")[0] as string).trim().toLowerCase() === "application/websocket-events";
+}
+
+/** Whether the proxy may send the body of this instruct itself (proxy.md 3.13). */
+function mayStartStream(headers: readonly string[]): boolean {
+  const hold = getHeader(headers, "grip-hold");
+  if (hold !== "stream") {
+    if (hold !== undefined) return false;
+    const links = getAllHeaders(headers, "grip-link").flatMap(splitList);
+    const hasNext = links.some((one) =>
+      parseParameters(one)?.parameters.some(([name, value]) => name === "rel" && value === "next"),
+    );
+    if (!hasNext) return false;
+  }
+  const channels = getAllHeaders(headers, "grip-channel").flatMap(splitList);
+  return !channels.some((one) =>
+    parseParameters(one)?.parameters.some(
+      ([name, value]) => name === "filter" && value === "build-id",
+    ),
+  );
+}
+
+/** Status of the response by `Grip-Status`; undefined if that is malformed. */
+function statusOf(head: ResponseHead): { code: number; reason: string } | undefined {
+  const status = getHeader(head.headers, "grip-status");
+  if (status === undefined) return { code: head.code, reason: head.reason };
+  const match = /^(\d{1,3})(?: (.*))?$/.exec(status);
+  if (match === null) return undefined;
+  const code = Number(match[1]);
+  return { code, reason: match[2] || reasonPhrase(code) };
+}
+

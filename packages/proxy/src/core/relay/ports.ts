@@ -1,6 +1,16 @@
-import type { Packet, Session } from "@pushpin/zhttp";
-import type { HttpRequestData, InspectResult, RequestState } from "@pushpin/zrpc";
+import type { Clock } from "@pushpin/clock";
+import type { Logger } from "@pushpin/log";
+import type { Bytes } from "@pushpin/tnetstrings";
+import type { Kind, Packet, Session } from "@pushpin/zhttp";
+import type {
+  HttpRequestData,
+  HttpResponseData,
+  InspectResult,
+  RequestState,
+} from "@pushpin/zrpc";
 import type { Route, Target } from "../routes/route-table.ts";
+import type { ProxyStats } from "../stats-port.ts";
+import type { TransformInput } from "./request-transform.ts";
 
 /** One end of a relay in the engine's tables. */
 export interface SessionEnd {
@@ -11,30 +21,43 @@ export interface SessionEnd {
   expired(): void;
 }
 
-/** What a relay asks of the engine around it. */
+/** What a relay asks of the engine around it. All of it returns at once. */
 export interface RelayPorts {
   readonly debug: boolean;
+  readonly autoCrossOrigin: boolean;
+  /** The HTTP client hands out bodies already decoded (zurl). */
+  readonly decodesContent: boolean;
   readonly instanceId: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly stats: ProxyStats;
   nowMs(): number;
-  /** A session to the HTTP client for this target. */
-  openBackend(kind: "http" | "websocket", credits: number): Session;
+  /** A session to the HTTP client, or to the ZeroMQ service of the target. */
+  openBackend(kind: Kind, credits: number, target?: Target): Session;
+  /** Whether a service has connected for a `zhttp` target. */
+  isReachable(target: Target): boolean;
+  /** One packet each way over a `zhttpreq` target; undefined if no answer came. */
+  requestReply(target: Target, packet: Packet, done: (reply: Packet | undefined) => void): void;
   register(end: SessionEnd): void;
   unregister(end: SessionEnd): void;
   pump(session: Session): void;
+  /** A `Grip-Sig` token by the keys of the route; empty if there is no key. */
   signature(route: Route): string;
-  transform(
-    request: {
-      method: string;
-      uri: string;
-      headers: string[];
-      peerAddress: string;
-      signature: string;
-      lastIds: ReadonlyMap<string, string> | undefined;
-    },
-    route: Route,
-  ): string[];
-  accept(request: AcceptCall, done: (outcome: AcceptOutcome) => void): void;
+  transform(request: TransformInput, route: Route): string[];
+  inspect(call: InspectCall, done: (result: InspectResult | undefined) => void): void;
+  accept(call: AcceptCall, done: (outcome: AcceptOutcome) => void): void;
   logRequest(entry: AccessEntry): void;
+}
+
+export interface InspectCall {
+  readonly method: string;
+  readonly uri: string;
+  readonly headers: string[];
+  /** What was read of it so far. */
+  readonly body: Bytes;
+  readonly isTruncated: boolean;
+  readonly getSession: boolean;
+  readonly autoShare: boolean;
 }
 
 export interface AcceptCall {
@@ -44,20 +67,16 @@ export interface AcceptCall {
   readonly requestData: HttpRequestData;
   readonly origRequestData: HttpRequestData;
   readonly inspect: InspectResult | undefined;
-  readonly response: { code: number; reason: string; headers: string[]; body: string | Uint8Array };
+  /** Absent if the backend was not asked. */
+  readonly response: HttpResponseData | undefined;
+  readonly isResponseSent: boolean;
 }
 
 export type AcceptOutcome =
   | { readonly kind: "accepted" }
-  | {
-      readonly kind: "response";
-      readonly response: {
-        code: number;
-        reason: string;
-        headers: string[];
-        body: string | Uint8Array;
-      };
-    }
+  | { readonly kind: "response"; readonly response: HttpResponseData }
+  /** Nothing more to say; only where the response was sent already. */
+  | { readonly kind: "nothing" }
   | { readonly kind: "bad-format"; readonly detail: string }
   | { readonly kind: "unavailable" };
 
@@ -65,10 +84,13 @@ export interface AccessEntry {
   readonly method: string;
   readonly uri: string;
   readonly target: string | undefined;
+  /** The target speaks WebSocket-over-HTTP for this connection. */
+  readonly isOverHttp?: boolean;
   readonly route: Route | undefined;
-  readonly referer: string | undefined;
-  readonly userAgent: string | undefined;
+  readonly headers: readonly string[];
   readonly address: string;
   readonly outcome: "accept" | "error" | { readonly code: number; readonly bytes: number };
   readonly isRetry: boolean;
+  /** Number of the origin request, where several clients share it. */
+  readonly shared?: number;
 }

@@ -8,6 +8,8 @@ const SETTINGS = {
   forwardedFor: [],
   cdnLoop: "",
   acceptPushpinRoute: false,
+  forwardedForTrusted: [],
+  originalHeadersNeedMark: [],
 } as const;
 
 function route(line: string): Route {
@@ -22,12 +24,13 @@ const transform = (
 ) =>
   transformHeaders(
     {
-      method: "GET",
       uri: "http://h/",
       headers,
       peerAddress: "127.0.0.1",
       trustedClient: false,
+      isInternal: false,
       signature: "sig",
+      sid: undefined,
       lastIds: undefined,
     },
     route(line),

@@ -2,6 +2,7 @@ import { GRIP_FEATURES } from "@pushpin/grip";
 import {
   connectionTokens,
   getAllHeaders,
+  getHeader,
   type HeaderList,
   HOP_BY_HOP,
   removeHeader,
@@ -14,18 +15,23 @@ export interface TransformSettings {
   readonly acceptForwardedProtocol: boolean;
   readonly setForwardedProtocol: "both" | "proto-only" | "none";
   readonly forwardedFor: readonly string[];
+  readonly forwardedForTrusted: readonly string[];
   readonly cdnLoop: string;
   readonly acceptPushpinRoute: boolean;
+  /** Lower-case names of headers that mark themselves. */
+  readonly originalHeadersNeedMark: readonly string[];
 }
 
 export interface TransformInput {
-  readonly method: string;
   readonly uri: string;
   readonly headers: HeaderList;
   readonly peerAddress: string;
   readonly trustedClient: boolean;
+  /** A request of the handler: its `Grip-` headers are its own. */
+  readonly isInternal: boolean;
   /** Ready token, or empty for none. */
   readonly signature: string;
+  readonly sid: string | undefined;
   readonly lastIds: ReadonlyMap<string, string> | undefined;
 }
 
@@ -74,6 +80,7 @@ export function transformHeaders(
     headers = removeHeader(headers, name.toLowerCase());
     if (route.headers[i + 1] !== "") headers = [...headers, name, route.headers[i + 1] as string];
   }
+  if (route.origHeaders && !input.trustedClient) headers = markOriginals(headers, settings);
   const tokens = connectionTokens(headers);
   const stripProtocol =
     settings.acceptForwardedProtocol || settings.setForwardedProtocol !== "none";
@@ -82,14 +89,15 @@ export function transformHeaders(
     const name = headers[i] as string;
     const lower = name.toLowerCase();
     if (REMOVED.has(lower) || tokens.includes(lower)) continue;
+    // The HTTP client makes the handshake's own headers anew.
     if (HOP_BY_HOP.has(lower) && !(lower === "te" && headers[i + 1] === "trailers")) continue;
     if (lower === "pushpin-route" && settings.acceptPushpinRoute) continue;
-    if (lower.startsWith("grip-") && !input.trustedClient) continue;
+    if (lower.startsWith("grip-") && !input.trustedClient && !input.isInternal) continue;
     if (lower === "x-forwarded-for") continue;
     if (lower === "cdn-loop" && settings.cdnLoop !== "") continue;
     if (stripProtocol && (lower === "x-forwarded-proto" || lower === "x-forwarded-protocol"))
       continue;
-    if (lower.startsWith(MARK) && !route.origHeaders) continue;
+    if (!route.origHeaders && lower.startsWith(MARK)) continue;
     out.push(name, headers[i + 1] as string);
   }
   if (settings.cdnLoop !== "")
@@ -97,6 +105,7 @@ export function transformHeaders(
   if (!input.trustedClient && !route.noGrip) {
     if (input.signature !== "") out.push("Grip-Sig", input.signature);
     out.push("Grip-Feature", GRIP_FEATURES);
+    if (input.sid !== undefined && input.sid !== "") out.push("Grip-Session-Id", input.sid);
     for (const [channel, id] of input.lastIds ?? [])
       out.push("Grip-Last", `${channel}; last-id=${id}`);
   }
@@ -107,11 +116,46 @@ export function transformHeaders(
   }
   const forwarded = forwardedFor(
     getAllHeaders(headers, "x-forwarded-for"),
-    settings.forwardedFor,
+    input.trustedClient ? settings.forwardedForTrusted : settings.forwardedFor,
     input.peerAddress,
   );
   if (forwarded.length > 0) out.push("X-Forwarded-For", forwarded.join(", "));
   return out;
+}
+
+/** Copies what the client sent under marked names, behind everything else (proxy.md 3.8). */
+function markOriginals(headers: HeaderList, settings: TransformSettings): HeaderList {
+  const plain: HeaderList = [];
+  const marked: HeaderList = [];
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] as string;
+    const value = headers[i + 1] as string;
+    const lower = name.toLowerCase();
+    if (lower.startsWith(MARK)) {
+      marked.push(name, value);
+      continue;
+    }
+    plain.push(name, value);
+    if (!settings.originalHeadersNeedMark.includes(lower)) marked.push(MARK + name, value);
+  }
+  return [...plain, ...marked];
+}
+
+/**
+ * The client's address as the applicable rules believe it: the first forwarded value if not all
+ * are cut off and it is an address, else the peer's (proxy.md 3.7).
+ */
+export function logicalAddress(
+  headers: readonly string[],
+  rules: readonly string[],
+  peerAddress: string,
+): string {
+  if (rules.includes("truncate:0")) return peerAddress;
+  const value = getHeader(headers, "x-forwarded-for");
+  const first = value === undefined ? undefined : splitList(value)[0];
+  if (first === undefined || !/^[0-9a-fA-F:.]+$/.test(first) || !/[:.]/.test(first))
+    return peerAddress;
+  return first;
 }
 
 /** Rules `truncate:N` (keep the last N) and `append`, in order (proxy.md 3.7). */

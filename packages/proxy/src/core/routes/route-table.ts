@@ -4,7 +4,9 @@ import { type LineSection, parseRouteLine } from "./route-line.ts";
 export interface Target {
   /** As shown in logs and debug texts. */
   readonly label: string;
-  readonly kind: "backend" | "test";
+  readonly kind: "backend" | "test" | "zhttp" | "zhttpreq";
+  /** ZeroMQ base address of a `zhttp` or `zhttpreq` target; otherwise empty. */
+  readonly spec: string;
   readonly host: string;
   readonly port: number;
   readonly ssl: boolean;
@@ -16,6 +18,19 @@ export interface Target {
   readonly subscriptions: readonly string[];
   readonly overHttp: boolean;
   readonly oneEvent: boolean;
+  /** PEM text for mutual TLS; empty: none. */
+  readonly clientCert: string;
+  readonly clientKey: string;
+  readonly ipcFileMode: number | undefined;
+}
+
+/** How a route turns GET requests into JSON-P (proxy.md 4.2). */
+export interface JsonpSettings {
+  readonly isExtended: boolean;
+  readonly callbackParameter: string;
+  readonly bodyParameter: string;
+  readonly defaultCallback: string;
+  readonly defaultMethod: string;
 }
 
 export interface Route {
@@ -34,7 +49,12 @@ export interface Route {
   readonly replaceBegin: string | undefined;
   readonly debug: boolean;
   readonly autoCrossOrigin: boolean;
+  readonly jsonp: JsonpSettings;
   readonly session: boolean;
+  /** Path prefix of SockJS endpoints; empty: none. */
+  readonly sockJsPath: string;
+  readonly sockJsAsPath: string;
+  readonly logLevel: number | undefined;
   /** Flat; an empty value removes the header. */
   readonly headers: readonly string[];
   readonly noGrip: boolean;
@@ -45,6 +65,11 @@ export interface RouteProblem {
   readonly line: number;
   readonly text: string;
 }
+
+/** Reads a file that a target names; answers its text, or why not. */
+export type ReadPem = (path: string) => Result<string>;
+
+const noFiles: ReadPem = (path) => fail(`failed to open ${path}: not available`);
 
 /** All routes of a file, found by host or id (proxy.md 2.6). */
 export class RouteTable {
@@ -57,6 +82,7 @@ export class RouteTable {
     lines: readonly string[],
     onProblem: (problem: RouteProblem) => void,
     lineNumber: (index: number) => number = (i) => i + 1,
+    readPem: ReadPem = noFiles,
   ): RouteTable {
     const table = new RouteTable();
     for (const [i, line] of lines.entries()) {
@@ -64,7 +90,7 @@ export class RouteTable {
       const route = sections.ok
         ? sections.value.length === 0
           ? undefined
-          : parseRoute(sections.value)
+          : parseRoute(sections.value, readPem)
         : sections;
       if (route === undefined) continue;
       if (!route.ok) onProblem({ line: lineNumber(i), text: `: ${route.error}` });
@@ -101,6 +127,13 @@ export class RouteTable {
   byId(id: string): Route | "shared" | undefined {
     return this.#ids.get(id);
   }
+
+  /** Every route that can be reached. */
+  *all(): IterableIterator<Route> {
+    for (const rules of this.#domains.values()) yield* rules;
+    for (const route of this.#ids.values())
+      if (route !== "shared" && route.domain === "") yield route;
+  }
 }
 
 function isBetter(rule: Route, best: Route): boolean {
@@ -109,7 +142,7 @@ function isBetter(rule: Route, best: Route): boolean {
   return best.ssl === undefined && rule.ssl !== undefined;
 }
 
-function parseRoute(sections: readonly LineSection[]): Result<Route> {
+function parseRoute(sections: readonly LineSection[], readPem: ReadPem): Result<Route> {
   const [condition, ...rest] = sections;
   if (condition === undefined || rest.length === 0)
     return fail("must specify condition and at least one target");
@@ -134,7 +167,7 @@ function parseRoute(sections: readonly LineSection[]): Result<Route> {
   }
   const targets: Target[] = [];
   for (const one of rest) {
-    const target = parseTarget(one);
+    const target = parseTarget(one, readPem);
     if (!target.ok) return target;
     targets.push(target.value);
   }
@@ -163,15 +196,106 @@ function parseRoute(sections: readonly LineSection[]): Result<Route> {
     replaceBegin,
     debug: props.has("debug"),
     autoCrossOrigin: props.has("aco"),
+    jsonp: {
+      isExtended: jsonpMode !== "basic",
+      callbackParameter: last("jsonp_cb") || "callback",
+      bodyParameter: last("jsonp_body") ?? "",
+      defaultCallback: last("jsonp_defcb") ?? "",
+      defaultMethod: last("jsonp_defmethod") || (jsonpMode === "basic" ? "POST" : "GET"),
+    },
     session: props.has("session"),
+    sockJsPath: last("sockjs") ?? "",
+    sockJsAsPath: last("sockjs_as_path") ?? "",
+    logLevel: logLevelOf(last("log_level")),
     headers,
     noGrip: props.has("no_grip"),
     targets,
   });
 }
 
-function parseTarget(section: LineSection): Result<Target> {
+/** A route to wherever the URI says, signed by the keys of `base` (requests of the handler). */
+export function adHocRoute(uri: string, base: Route | undefined, isTrusted: boolean): Route {
+  const isTls = uri.startsWith("https:") || uri.startsWith("wss:");
+  const authority = /^[a-z]+:\/\/([^/?]*)/.exec(uri)?.[1] ?? "";
+  const parsed = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(authority);
+  const host = parsed?.[1] ?? parsed?.[2] ?? "";
+  const port = parsed?.[3] === undefined ? (isTls ? 443 : 80) : Number(parsed[3]);
+  const label = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const target: Target = { ...PLAIN_TARGET, label, host, port, ssl: isTls, trusted: isTrusted };
+  return {
+    ...PLAIN_ROUTE,
+    id: base?.id ?? "",
+    sigIssuer: base?.sigIssuer,
+    sigKey: base?.sigKey,
+    targets: [target],
+  };
+}
+
+const PLAIN_TARGET: Omit<Target, "label"> = {
+  kind: "backend",
+  spec: "",
+  host: "",
+  port: 0,
+  ssl: false,
+  trusted: false,
+  insecure: false,
+  trustConnectHost: false,
+  asHost: "",
+  subscriptions: [],
+  overHttp: false,
+  oneEvent: false,
+  clientCert: "",
+  clientKey: "",
+  ipcFileMode: undefined,
+};
+
+const PLAIN_ROUTE: Route = {
+  id: "",
+  hasExplicitId: false,
+  domain: "",
+  proto: undefined,
+  ssl: undefined,
+  pathBegin: "",
+  sigIssuer: undefined,
+  sigKey: undefined,
+  prefix: "",
+  origHeaders: false,
+  asHost: "",
+  pathRemove: 0,
+  replaceBegin: undefined,
+  debug: false,
+  autoCrossOrigin: false,
+  jsonp: {
+    isExtended: true,
+    callbackParameter: "callback",
+    bodyParameter: "",
+    defaultCallback: "",
+    defaultMethod: "GET",
+  },
+  session: false,
+  sockJsPath: "",
+  sockJsAsPath: "",
+  logLevel: undefined,
+  headers: [],
+  noGrip: false,
+  targets: [],
+};
+
+function logLevelOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^[0-4]$/.test(text) ? Number(text) : undefined;
+}
+
+function parseTarget(section: LineSection, readPem: ReadPem): Result<Target> {
   const { value, props } = section;
+  const pem = (name: string): Result<string> => {
+    const path = props.get(name)?.at(-1) ?? "";
+    return path === "" ? ok("") : readPem(path);
+  };
+  const clientCert = pem("client_cert");
+  if (!clientCert.ok) return clientCert;
+  const clientKey = pem("client_key");
+  if (!clientKey.ok) return clientKey;
+  const mode = props.get("ipc_file_mode")?.at(-1) ?? "";
   const base = {
     ssl: props.has("ssl"),
     trusted: !props.has("untrusted"),
@@ -181,11 +305,33 @@ function parseTarget(section: LineSection): Result<Target> {
     subscriptions: (props.get("sub") ?? []).filter((one) => one !== ""),
     overHttp: props.has("over_http"),
     oneEvent: props.has("one_event"),
+    clientCert: clientCert.value,
+    clientKey: clientKey.value,
+    ipcFileMode: /^[0-7]{1,4}$/.test(mode) ? Number.parseInt(mode, 8) : undefined,
+    spec: "",
+    host: "",
+    port: 0,
   };
-  if (value === "test") return ok({ ...base, label: "test", kind: "test", host: "", port: 0 });
+  if (value === "test") return ok({ ...base, label: "test", kind: "test" });
+  const zmq = /^(zhttp|zhttpreq)\/(.*)$/.exec(value);
+  if (zmq !== null) {
+    const kind = zmq[1] as "zhttp" | "zhttpreq";
+    const spec = zmq[2] as string;
+    if (!isZmqBase(spec)) return fail("target bad format");
+    return ok({ ...base, label: value, kind, spec });
+  }
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:]*)):(.*)$/.exec(value);
-  if (match === null || /^zhttp(req)?\//.test(value)) return fail("target bad format");
+  if (match === null) return fail("target bad format");
   const port = /^\d{1,5}$/.test(match[3] ?? "") ? Number(match[3]) : 0;
   if (port < 1 || port > 65_535) return fail("target invalid port");
   return ok({ ...base, label: value, kind: "backend", host: match[1] ?? match[2] ?? "", port });
+}
+
+/** `transport://host:port` or `transport://path`; three sockets are made of it. */
+function isZmqBase(spec: string): boolean {
+  const match = /^(tcp|ipc|inproc):\/\/(.+)$/.exec(spec);
+  if (match === null) return false;
+  if (match[1] !== "tcp") return true;
+  const port = /:(\d{1,5})$/.exec(match[2] as string)?.[1];
+  return port !== undefined && Number(port) > 0 && Number(port) <= 65_533;
 }

@@ -1,5 +1,6 @@
 import type { Bytes } from "@pushpin/tnetstrings";
-import { ID_LIST_MAX, type IdEntry, Packet, type Session } from "@pushpin/zhttp";
+import { ID_LIST_MAX, type IdEntry, Packet } from "./packet.ts";
+import type { Session } from "./session.ts";
 
 interface Group {
   readonly to: string;
@@ -7,16 +8,22 @@ interface Group {
   ids: IdEntry[];
 }
 
+/** Limit: peers that are remembered between bodies. */
+const PEERS_MAX = 1024;
+
 /**
- * One body for many streams: packets that name up to 128 sessions each, one series for each
+ * One body, or one WebSocket message, for many sessions: packets that name up to 128 sessions
+ * each, one series for each
  * connection manager. The body is shared by all of them.
  */
-export class StreamFanOut {
+export class FanOut {
   readonly #from: string;
   readonly #send: (to: string, packet: Packet, viaRouter: boolean) => void;
   readonly #groups = new Map<string, Group>();
   readonly #routerGroups = new Map<string, Group>();
   #body: Bytes = "";
+  #contentType = "";
+  #more = true;
   #last: Group | undefined;
 
   constructor(from: string, send: (to: string, packet: Packet, viaRouter: boolean) => void) {
@@ -24,8 +31,18 @@ export class StreamFanOut {
     this.#send = send;
   }
 
+  /** A piece of the bodies of HTTP responses. */
   begin(body: Bytes): void {
     this.#body = body;
+    this.#contentType = "";
+    this.#more = true;
+  }
+
+  /** A whole WebSocket message. */
+  beginMessage(contentType: "text" | "binary", body: Bytes): void {
+    this.#body = body;
+    this.#contentType = contentType;
+    this.#more = false;
   }
 
   /** False if this session needs a packet of its own: without credits, or something waits. */
@@ -53,7 +70,7 @@ export class StreamFanOut {
     const groups = session.routerResp ? this.#routerGroups : this.#groups;
     let group = groups.get(session.peer);
     if (group === undefined) {
-      if (groups.size >= 1024) {
+      if (groups.size >= PEERS_MAX) {
         this.#flushAll();
         groups.clear();
       }
@@ -67,7 +84,8 @@ export class StreamFanOut {
   #flush(group: Group): void {
     const packet = new Packet();
     packet.from = this.#from;
-    packet.more = true;
+    packet.more = this.#more;
+    packet.contentType = this.#contentType;
     packet.body = this.#body;
     const [only] = group.ids;
     if (group.ids.length === 1 && only !== undefined) {

@@ -1,0 +1,365 @@
+import { type VerificationKey, verifyToken } from "@pushpin/grip";
+import { getHeader, hasHeader } from "@pushpin/http";
+import type { Bytes } from "@pushpin/tnetstrings";
+import type { Packet, Session } from "@pushpin/zhttp";
+import type { InspectResult, RequestState, RetryPacket } from "@pushpin/zrpc";
+import { readJsonpRequest } from "../jsonp-request.ts";
+import { adHocRoute, type Route, type RouteTable } from "../routes/route-table.ts";
+import { type ClientListener, ClientRequest, type ClientRequestInfo } from "./client-request.ts";
+import { HttpRelay } from "./http-relay.ts";
+import type { RelayPorts } from "./ports.ts";
+import { REQUEST_BODY_KEPT_MAX_BYTES, RequestBody } from "./request-body.ts";
+import { logicalAddress, splitUri } from "./request-transform.ts";
+
+/** Request body that is read before the backend is asked. Unit: bytes. */
+export const PREFETCH_BYTES = 10_000;
+
+const NOTICE =
+  "Pushpin in TypeScript\nA GRIP proxy. Free software under the GNU Affero General Public License, version 3.\n";
+
+export interface IntakeSettings {
+  readonly acceptForwardedProtocol: boolean;
+  readonly acceptPushpinRoute: boolean;
+  readonly forwardedFor: readonly string[];
+  readonly forwardedForTrusted: readonly string[];
+  readonly upstreamKey: VerificationKey | undefined;
+  /** The handler wants to see every request: equal ones share one request to the backend. */
+  readonly shareAll: boolean;
+}
+
+interface Given {
+  readonly method: string;
+  readonly uri: string;
+  readonly headers: string[];
+}
+
+/** Everything between a request's first packet and the backend (proxy.md 3.1). */
+export class RequestIntake {
+  readonly #ports: RelayPorts;
+  readonly #settings: IntakeSettings;
+  readonly #routes: () => RouteTable;
+  readonly #shared = new Map<string, { relay: HttpRelay; number: number; first: ClientRequest }>();
+  #sharedCount = 0;
+
+  constructor(ports: RelayPorts, settings: IntakeSettings, routes: () => RouteTable) {
+    this.#ports = ports;
+    this.#settings = settings;
+    this.#routes = routes;
+  }
+
+  /** The URI as the client meant it: a proxy in front may have taken the TLS off. */
+  effectiveUri(uri: string, headers: readonly string[]): string {
+    if (!this.#settings.acceptForwardedProtocol) return uri;
+    const value =
+      getHeader(headers, "x-forwarded-proto") || getHeader(headers, "x-forwarded-protocol");
+    return value === "https" || value === "wss" ? uri.replace(/^(http|ws):/, "$1s:") : uri;
+  }
+
+  /** The route by id where the request names one, else by host and path (proxy.md 2.6, 2.7). */
+  routeOf(kind: "http" | "ws", uri: string, headers: readonly string[]): Route | undefined {
+    const { scheme, host, target } = splitUri(uri);
+    const path = pathOf(target);
+    if (this.#settings.acceptPushpinRoute) {
+      const id = getHeader(headers, "pushpin-route");
+      const named = id ? this.#routes().byId(id) : "shared";
+      if (named !== "shared")
+        return named !== undefined && path.startsWith(named.pathBegin) ? named : undefined;
+    }
+    return this.#routes().find(kind, scheme === "https" || scheme === "wss", host, path);
+  }
+
+  isTrusted(headers: readonly string[]): boolean {
+    const { upstreamKey } = this.#settings;
+    const token = upstreamKey === undefined ? undefined : getHeader(headers, "grip-sig");
+    if (upstreamKey === undefined || token === undefined) return false;
+    return verifyToken(token, upstreamKey, this.#ports.clock.wallMs());
+  }
+
+  addressOf(headers: readonly string[], peerAddress: string, isTrusted: boolean): string {
+    const { forwardedFor, forwardedForTrusted } = this.#settings;
+    return logicalAddress(headers, isTrusted ? forwardedForTrusted : forwardedFor, peerAddress);
+  }
+
+  /** A client's request; its session has taken the packet already. */
+  request(session: Session, packet: Packet, route: Route | undefined): void {
+    const headers = packet.headers ?? [];
+    const given = { method: packet.method, uri: packet.uri, headers };
+    const isTrusted = this.isTrusted(headers);
+    const autoCrossOrigin = this.#ports.autoCrossOrigin || route?.autoCrossOrigin === true;
+    const common = {
+      route,
+      peerAddress: packet.peerAddress,
+      logicalAddress: this.addressOf(headers, packet.peerAddress, isTrusted),
+      isTrusted,
+      isInternal: false,
+      isRetry: false,
+      debug: this.#ports.debug || route?.debug === true,
+      autoCrossOrigin,
+      unreportedMs: 0,
+      userData: packet.userData,
+    };
+    const body = new RequestBody();
+    const jsonp = autoCrossOrigin ? this.#jsonp(given, route) : { ok: true as const, value: undefined };
+    if (!jsonp.ok) {
+      // Statistics do not know requests that never were any.
+      this.#client(session, { ...common, ...given, route: undefined, jsonp: undefined }).answer(
+        400,
+        `${jsonp.error}\n`,
+      );
+      return;
+    }
+    const asked = jsonp.value ?? given;
+    const client = this.#client(session, {
+      ...common,
+      method: asked.method,
+      uri: asked.uri,
+      headers: asked.headers,
+      jsonp: jsonp.value?.jsonp,
+    });
+    if (hasHeader(headers, "pushpin-check")) {
+      client.answer(200, NOTICE);
+      return;
+    }
+    if (route === undefined) {
+      client.answer(502, "Route not found\n");
+      return;
+    }
+    if (jsonp.value?.body !== undefined) body.add(jsonp.value.body, false);
+    else body.add(packet.body, packet.more);
+    const getSession = route.session;
+    const isInspected = getSession || this.#settings.shareAll;
+    new Prefetch(client, body, PREFETCH_BYTES, () => {
+      if (!isInspected) this.#relay(client, route, body, undefined);
+      else this.#inspect(client, route, body, getSession, false);
+    }).start();
+  }
+
+  /** A request of the handler (proxy.md 3.18). */
+  internal(session: Session, packet: Packet): void {
+    const { passthrough } = packet;
+    const headers = packet.headers ?? [];
+    const named = passthrough?.get("route");
+    const isTrustedTarget = passthrough?.get("trusted") === true;
+    const found = typeof named === "string" ? this.#routes().byId(named) : undefined;
+    let route = found === "shared" ? undefined : found;
+    const isGone = typeof named === "string" && named !== "" && route === undefined;
+    const path = pathOf(splitUri(packet.uri).target);
+    if (passthrough?.get("prefer-internal") !== true || route === undefined || !path.startsWith(route.pathBegin))
+      route = adHocRoute(packet.uri, route, isTrustedTarget);
+    const client = this.#client(session, {
+      method: packet.method,
+      uri: packet.uri,
+      headers,
+      route,
+      peerAddress: "",
+      logicalAddress: "",
+      isTrusted: false,
+      isInternal: true,
+      isRetry: false,
+      debug: this.#ports.debug,
+      autoCrossOrigin: false,
+      jsonp: undefined,
+      unreportedMs: 0,
+      userData: undefined,
+    });
+    if (isGone || route === undefined) {
+      client.answer(502, "Route not found\n");
+      return;
+    }
+    const body = new RequestBody();
+    body.add(packet.body, packet.more);
+    if (passthrough?.get("auto-share") === true)
+      this.#inspect(client, route, body, false, true);
+    else this.#relay(client, route, body, undefined);
+  }
+
+  /** Held requests that the handler gives back (proxy.md 3.17). */
+  retry(retry: RetryPacket, resume: (state: RequestState) => Session): void {
+    const { requestData, inspect, route: id, requests } = retry;
+    const named = id === undefined ? undefined : this.#routes().byId(id);
+    const route =
+      named === undefined || named === "shared"
+        ? this.routeOf("http", requestData.uri, requestData.headers)
+        : named;
+    const isTrusted = this.isTrusted(requestData.headers);
+    for (const state of requests) {
+      const peerAddress = state.peerAddress ?? "";
+      const client = this.#client(resume(state), {
+        method: requestData.method,
+        uri: requestData.uri,
+        headers: requestData.headers,
+        route,
+        peerAddress,
+        logicalAddress: this.addressOf(requestData.headers, peerAddress, isTrusted),
+        isTrusted,
+        isInternal: false,
+        isRetry: true,
+        debug: state.debug ?? false,
+        autoCrossOrigin: state.autoCrossOrigin ?? false,
+        jsonp:
+          state.jsonpCallback === undefined
+            ? undefined
+            : {
+                callback: state.jsonpCallback,
+                isExtended: state.jsonpExtendedResponse ?? false,
+              },
+        unreportedMs: state.unreportedTimeMs ?? 0,
+        userData: state.userData,
+      });
+      if (route === undefined) {
+        client.answer(502, "Route not found\n");
+        continue;
+      }
+      const body = new RequestBody();
+      body.add(requestData.body, false);
+      this.#relay(client, route, body, inspect);
+    }
+  }
+
+  #client(session: Session, info: ClientRequestInfo): ClientRequest {
+    const client = new ClientRequest(this.#ports, session, info);
+    this.#ports.register(client);
+    return client;
+  }
+
+  #jsonp(given: Given, route: Route | undefined) {
+    const settings = route?.jsonp ?? DEFAULT_JSONP;
+    return readJsonpRequest(given.method, given.uri, given.headers, settings);
+  }
+
+  #inspect(
+    client: ClientRequest,
+    route: Route,
+    body: RequestBody,
+    getSession: boolean,
+    autoShare: boolean,
+  ): void {
+    const late = new LateBody(client, body);
+    this.#ports.inspect(
+      {
+        method: client.info.method,
+        uri: client.info.uri,
+        headers: client.info.headers,
+        body: body.content,
+        isTruncated: !body.isComplete,
+        getSession,
+        autoShare,
+      },
+      (result) => {
+        if (late.isGone) return;
+        if (result?.noProxy) this.#unproxied(client, route, body, result);
+        else this.#relay(client, route, body, result);
+      },
+    );
+  }
+
+  /** The handler answers this one without a backend: it gets the whole request. */
+  #unproxied(client: ClientRequest, route: Route, body: RequestBody, inspect: InspectResult): void {
+    new Prefetch(client, body, REQUEST_BODY_KEPT_MAX_BYTES + 1, () => {
+      if (body.bytes > REQUEST_BODY_KEPT_MAX_BYTES)
+        client.answer(413, `Body must not exceed ${REQUEST_BODY_KEPT_MAX_BYTES} bytes\n`);
+      else new HttpRelay(this.#ports, route, client, body, inspect).giveAway();
+    }).start();
+  }
+
+  #relay(
+    client: ClientRequest,
+    route: Route,
+    body: RequestBody,
+    inspect: InspectResult | undefined,
+  ): void {
+    const key = body.isComplete && body.isKept ? (inspect?.sharingKey ?? "") : "";
+    if (key === "") {
+      new HttpRelay(this.#ports, route, client, body, inspect).start();
+      return;
+    }
+    const scope = `${route.id}\n${key}`;
+    const running = this.#shared.get(scope);
+    if (running !== undefined) {
+      running.first.shared = running.number;
+      client.shared = running.number;
+      running.relay.join(client);
+      return;
+    }
+    this.#sharedCount += 1;
+    const relay = new HttpRelay(this.#ports, route, client, body, inspect, () => {
+      if (this.#shared.get(scope)?.relay === relay) this.#shared.delete(scope);
+    });
+    this.#shared.set(scope, { relay, number: this.#sharedCount, first: client });
+    relay.start();
+  }
+}
+
+const DEFAULT_JSONP = {
+  isExtended: true,
+  callbackParameter: "callback",
+  bodyParameter: "",
+  defaultCallback: "",
+  defaultMethod: "GET",
+};
+
+function pathOf(target: string): string {
+  const query = target.indexOf("?");
+  return query < 0 ? target : target.slice(0, query);
+}
+
+/** Reads the beginning of a body before anybody else sees the request. */
+class Prefetch implements ClientListener {
+  readonly #client: ClientRequest;
+  readonly #body: RequestBody;
+  readonly #untilBytes: number;
+  readonly #done: () => void;
+
+  constructor(client: ClientRequest, body: RequestBody, untilBytes: number, done: () => void) {
+    this.#client = client;
+    this.#body = body;
+    this.#untilBytes = untilBytes;
+    this.#done = done;
+  }
+
+  start(): void {
+    this.#client.listener = this;
+    this.#look();
+  }
+
+  body(client: ClientRequest, body: Bytes, more: boolean): void {
+    this.#body.add(body, more);
+    client.session.grant(body.length);
+    this.#look();
+  }
+
+  drained(): void {}
+
+  proceeded(): void {}
+
+  gone(): void {}
+
+  #look(): void {
+    if (this.#body.isComplete || this.#body.bytes >= this.#untilBytes) this.#done();
+  }
+}
+
+/** Takes what comes while the handler is asked. */
+class LateBody implements ClientListener {
+  isGone = false;
+  readonly #body: RequestBody;
+
+  constructor(client: ClientRequest, body: RequestBody) {
+    this.#body = body;
+    client.listener = this;
+  }
+
+  body(client: ClientRequest, body: Bytes, more: boolean): void {
+    this.#body.add(body, more);
+    client.session.grant(body.length);
+  }
+
+  drained(): void {}
+
+  proceeded(): void {}
+
+  gone(): void {
+    this.isGone = true;
+  }
+}
+

@@ -1,0 +1,50 @@
+import { filterHeaders } from "@pushpin/http";
+import { INITIAL_CREDITS, Packet } from "@pushpin/zhttp";
+import { addressPacket } from "../relay/http-relay.ts";
+import type { RelayPorts } from "../relay/ports.ts";
+import { addressTo } from "../relay/request-transform.ts";
+import type { Route, Target } from "../routes/route-table.ts";
+import type { SocketOrigin, SocketOriginEvents } from "./socket-ports.ts";
+import type { SocketRequest } from "./socket-relay.ts";
+import { TestOrigin } from "./test-origin.ts";
+import { ZwsOrigin } from "./zws-origin.ts";
+
+/** The backend's side of a client's WebSocket; undefined where the path edits leave no valid path. */
+export function openOrigin(
+  ports: RelayPorts,
+  target: Target,
+  request: SocketRequest,
+  events: SocketOriginEvents,
+): SocketOrigin | undefined {
+  const route = request.route as Route;
+  if (target.kind === "test") return new TestOrigin(request.uri, route, events);
+  const headers = handshakeHeaders(ports, request, route);
+  const addressed = addressTo(target, route, request.uri, headers, true);
+  if (addressed === undefined) return undefined;
+  const first = new Packet();
+  first.uri = addressed.uri;
+  first.headers = addressed.headers;
+  addressPacket(first, target);
+  const session = ports.openBackend("websocket", INITIAL_CREDITS, target);
+  return new ZwsOrigin(ports, session, first, events);
+}
+
+/** Header list of the handshake towards the backend (proxy.md 5.1). */
+function handshakeHeaders(ports: RelayPorts, request: SocketRequest, route: Route): string[] {
+  const own = filterHeaders(request.headers, (name) => name === "sec-websocket-extensions");
+  const headers = ports.transform(
+    {
+      uri: request.uri,
+      headers: own,
+      peerAddress: request.peerAddress,
+      trustedClient: request.isTrusted,
+      isInternal: false,
+      signature: request.isTrusted || route.noGrip ? "" : ports.signature(route),
+      sid: undefined,
+      lastIds: undefined,
+    },
+    route,
+  );
+  if (!route.noGrip) headers.push("Sec-WebSocket-Extensions", "grip");
+  return headers;
+}

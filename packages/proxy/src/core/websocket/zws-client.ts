@@ -1,0 +1,126 @@
+import { filterHeaders } from "@pushpin/http";
+import type { Bytes } from "@pushpin/tnetstrings";
+import type { FanOut, Packet, Session } from "@pushpin/zhttp";
+import type { RelayPorts, SessionEnd } from "../relay/ports.ts";
+import type { HandshakeHead, MessageType, SocketClient, SocketClientEvents } from "./socket-ports.ts";
+
+/** A client's WebSocket at a connection manager. */
+export class ZwsClient implements SocketClient, SessionEnd {
+  readonly session: Session;
+  keepAliveSlot?: number;
+  readonly #ports: RelayPorts;
+  readonly #events: SocketClientEvents;
+  #isOver = false;
+
+  constructor(ports: RelayPorts, session: Session, events: SocketClientEvents) {
+    this.#ports = ports;
+    this.session = session;
+    this.#events = events;
+    ports.register(this);
+  }
+
+  get queuedBytes(): number {
+    return this.session.queuedBytes;
+  }
+
+  packet(packet: Packet, seq: number | undefined, nowMs: number): void {
+    deliver(this.session.receive(packet, seq, nowMs), packet, this.#events);
+    this.#ports.pump(this.session);
+    this.#endIfOver();
+  }
+
+  expired(): void {
+    this.#end();
+  }
+
+  accept(head: HandshakeHead): void {
+    const headers = filterHeaders(head.headers, (name) => name === "sec-websocket-extensions");
+    this.session.respond({ ...head, headers }, "", false);
+    this.#flush();
+  }
+
+  reject(head: HandshakeHead, body: Bytes): void {
+    const headers = filterHeaders(head.headers, (name) => name === "content-length");
+    this.session.reject({ ...head, headers }, body);
+    this.#ports.pump(this.session);
+    this.#end();
+  }
+
+  message(type: MessageType, body: Bytes, more: boolean): void {
+    this.session.message(type, body, more);
+    this.#flush();
+  }
+
+  /** Joins others that get the same message; false if this one has to be sent alone. */
+  share(fanOut: FanOut): boolean {
+    return !this.#isOver && fanOut.add(this.session);
+  }
+
+  ping(body: Bytes): void {
+    this.session.ping(body);
+    this.#flush();
+  }
+
+  pong(body: Bytes): void {
+    this.session.pong(body);
+    this.#flush();
+  }
+
+  close(code: number | undefined, reason: Bytes): void {
+    this.session.close(code, reason);
+    this.#flush();
+  }
+
+  drop(): void {
+    if (!this.session.ended) {
+      this.session.cancel();
+      this.#ports.pump(this.session);
+    }
+    this.#isOver = true;
+    this.#ports.unregister(this);
+  }
+
+  grant(bytes: number): void {
+    this.session.grant(bytes);
+    this.#flush();
+  }
+
+  #flush(): void {
+    this.#ports.pump(this.session);
+    this.#endIfOver();
+  }
+
+  #endIfOver(): void {
+    if (this.session.ended) this.#end();
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#ports.unregister(this);
+    this.#events.gone();
+  }
+}
+
+/** One received packet as an event of either end. */
+export function deliver(received: string, packet: Packet, events: SocketClientEvents): void {
+  switch (received) {
+    case "data":
+      events.message(packet.contentType === "binary" ? "binary" : "text", packet.body, packet.more);
+      return;
+    case "ping":
+      events.ping(packet.body);
+      return;
+    case "pong":
+      events.pong(packet.body);
+      return;
+    case "close":
+      // Some backends say 0 where they mean no code; no frame could carry it.
+      events.close(packet.code === 0 ? undefined : packet.code, packet.body);
+      return;
+    case "credit":
+      events.drained();
+      return;
+    default:
+  }
+}

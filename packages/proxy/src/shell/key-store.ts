@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parseKey, parseVerificationKey, type SigningKey, type VerificationKey } from "@pushpin/grip";
+import type { Logger } from "@pushpin/log";
+
+/** Keys as configuration and routes name them; each is read once, and complained about once. */
+export class KeyStore {
+  readonly #directory: string;
+  readonly #log: Logger;
+  readonly #keys = new Map<string, SigningKey | undefined>();
+
+  /** `directory`: where relative key files are. */
+  constructor(directory: string, log: Logger) {
+    this.#directory = directory;
+    this.#log = log;
+  }
+
+  signing(text: string): SigningKey | undefined {
+    if (text === "") return undefined;
+    if (this.#keys.has(text)) return this.#keys.get(text);
+    const key = this.#read("signing", () => parseKey(text, (path) => this.#file(path)));
+    this.#keys.set(text, key);
+    return key;
+  }
+
+  verification(text: string): VerificationKey | undefined {
+    if (text === "") return undefined;
+    return this.#read("upstream", () => parseVerificationKey(text, (path) => this.#file(path)));
+  }
+
+  /** Files may have changed. */
+  forget(): void {
+    this.#keys.clear();
+  }
+
+  #file(path: string): Buffer {
+    return readFileSync(resolve(this.#directory, path));
+  }
+
+  #read<T>(what: string, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      this.#log.error(`${what} key not usable`, { error: (error as Error).message });
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,164 @@
+import type { Endpoints, ProxySettings } from "@pushpin/config";
+import type { Logger } from "@pushpin/log";
+import type { TnetMap } from "@pushpin/tnetstrings";
+import { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
+import { ZmqSocket } from "@pushpin/zmq";
+import type { RpcReply } from "@pushpin/zrpc";
+import { RpcClient, RpcServer } from "@pushpin/zrpc/sockets";
+import type { Engine, EngineSockets } from "./engine.ts";
+import { ZhttpTargets } from "./zhttp-targets.ts";
+
+/** The handler has this long to answer. */
+const HANDLER_TIMEOUT_MS = 8000;
+const EMPTY = Buffer.alloc(0);
+
+export interface ProxySocketsOptions {
+  readonly instanceId: string;
+  readonly endpoints: Endpoints;
+  readonly settings: ProxySettings;
+  /** The HTTP client is ours and takes several packets in a frame. */
+  readonly batchFirst: boolean;
+  readonly log: Logger;
+  readonly engine: Engine;
+}
+
+/** Every ZeroMQ socket of the proxy but those of route targets (wire.md 2). */
+export class ProxySockets implements EngineSockets {
+  readonly clients: ResponderSockets;
+  readonly backends: InitiatorSockets;
+  readonly internal: ResponderSockets | undefined;
+  readonly zhttpTargets: ZhttpTargets;
+  readonly inspectCalls: RpcClient;
+  readonly acceptCalls: RpcClient;
+  readonly #controlInit: ZmqSocket;
+  readonly #controlStream: ZmqSocket;
+  readonly #all: readonly { close(): Promise<void> }[];
+
+  private constructor(
+    parts: Omit<EngineSockets, "controlInit" | "controlStream">,
+    controlInit: ZmqSocket,
+    controlStream: ZmqSocket,
+    others: readonly { close(): Promise<void> }[],
+  ) {
+    this.clients = parts.clients;
+    this.backends = parts.backends;
+    this.internal = parts.internal;
+    this.zhttpTargets = parts.zhttpTargets;
+    this.inspectCalls = parts.inspectCalls;
+    this.acceptCalls = parts.acceptCalls;
+    this.#controlInit = controlInit;
+    this.#controlStream = controlStream;
+    this.#all = others;
+  }
+
+  /** Binds what the handler connects to, then connects to the others; clients come last. */
+  static async open(options: ProxySocketsOptions): Promise<ProxySockets> {
+    const { instanceId, endpoints, settings, log, engine } = options;
+    const mode = settings.ipc_file_mode;
+    const shared = { log, ...(mode === undefined ? {} : { ipcFileMode: mode }) };
+    const bind = (specs: readonly string[]) => ({ specs, mode: "bind" as const });
+    const connect = (specs: readonly string[]) => ({ specs, mode: "connect" as const });
+    const call = (specs: readonly string[]) =>
+      RpcClient.open({ ...shared, addr: bind(specs), timeoutMs: HANDLER_TIMEOUT_MS });
+    const others: { close(): Promise<void> }[] = [];
+    const inspectCalls = await call(endpoints.inspect);
+    const acceptCalls = await call(endpoints.accept);
+    const router = (specs: readonly string[], take: (frame: Buffer) => void) =>
+      ZmqSocket.open({
+        ...shared,
+        type: "router",
+        ...bind(specs),
+        identity: instanceId,
+        lingerMs: 500,
+        onMessage: (frames) => take(frames[frames.length - 1] as Buffer),
+      });
+    others.push(await router(endpoints.retry, (frame) => engine.retry(frame)));
+    const controlStream = await router(endpoints.wsControlStream, (frame) =>
+      engine.controlPacket(frame),
+    );
+    const controlInit = await ZmqSocket.open({
+      ...shared,
+      type: "push",
+      ...bind(endpoints.wsControlInit),
+    });
+    if (endpoints.proxyCommand.length > 0)
+      others.push(
+        await RpcServer.open({
+          ...shared,
+          addr: bind(endpoints.proxyCommand),
+          onRequest: (method, args, _from, reply) => reply(runCommand(engine, method, args)),
+        }),
+      );
+    let internal: ResponderSockets | undefined;
+    if (endpoints.intreqIn.length > 0)
+      internal = await ResponderSockets.open({
+        ...shared,
+        instanceId,
+        pull: bind(endpoints.intreqIn),
+        stream: bind(endpoints.intreqInStream),
+        pub: bind(endpoints.intreqOut),
+        onFirst: (packet) => engine.firstInternal(packet),
+        onPacket: (packet) => engine.packet(packet),
+      });
+    const zhttpTargets = new ZhttpTargets(instanceId, log, (packet) => engine.packet(packet));
+    const backends = await InitiatorSockets.open({
+      instanceId,
+      push: connect(endpoints.clientOut),
+      stream: connect(endpoints.clientOutStream),
+      sub: connect(endpoints.clientIn),
+      batchFirst: options.batchFirst,
+      log,
+      onPacket: (packet) => engine.packet(packet),
+    });
+    const clients = await ResponderSockets.open({
+      instanceId,
+      pull: connect(endpoints.connmgrIn),
+      stream: connect(endpoints.connmgrInStream),
+      pub: connect(endpoints.connmgrOut),
+      log,
+      onFirst: (packet) => engine.first(packet),
+      onPacket: (packet) => engine.packet(packet),
+    });
+    others.push(clients, backends, inspectCalls, acceptCalls, controlInit, controlStream);
+    others.push(zhttpTargets);
+    if (internal !== undefined) others.push(internal);
+    return new ProxySockets(
+      { clients, backends, internal, zhttpTargets, inspectCalls, acceptCalls },
+      controlInit,
+      controlStream,
+      others,
+    );
+  }
+
+  controlInit(frame: Buffer): void {
+    this.#controlInit.send(frame);
+  }
+
+  controlStream(to: string, frame: Buffer): void {
+    this.#controlStream.send([Buffer.from(to, "latin1"), EMPTY, frame]);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#all.map((one) => one.close()));
+  }
+}
+
+/** Methods of the command socket (proxy.md 7.3). */
+function runCommand(engine: Engine, method: string, args: TnetMap): RpcReply {
+  switch (method) {
+    case "conncheck": {
+      const ids = args.get("ids");
+      if (!Array.isArray(ids) || !ids.every((one) => typeof one === "string"))
+        return { success: false, condition: "bad-format" };
+      return { success: true, value: ids.filter((one) => engine.knows(one as string)) };
+    }
+    case "refresh": {
+      const cid = args.get("cid");
+      if (typeof cid !== "string") return { success: false, condition: "bad-format" };
+      if (engine.refresh(cid)) return { success: true, value: null };
+      return { success: false, condition: "item-not-found" };
+    }
+    default:
+      return { success: false, condition: "method-not-found" };
+  }
+}
