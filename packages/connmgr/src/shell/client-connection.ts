@@ -58,6 +58,9 @@ export class ClientConnection {
   #closeAfterWrite = false;
   #peerEnded = false;
   #closed = false;
+  #isUpgraded = false;
+  /** The client has sent more before its handshake was answered. */
+  #isAhead = false;
   /** Response bytes written and not granted yet. */
   #ungranted = 0;
 
@@ -82,6 +85,7 @@ export class ClientConnection {
   received(data: Buffer): void {
     if (this.#closed) return;
     if (this.#websocket !== undefined) {
+      this.#isAhead ||= !this.#isUpgraded;
       this.#websocket.received(data);
       return;
     }
@@ -449,12 +453,13 @@ export class ClientConnection {
     }
     const packet = this.#firstPacket(head, "ws");
     if (packet === undefined) return false;
+    this.#isAhead = this.#input !== undefined;
     const session = this.#engine.openSession(this, "websocket");
     this.#websocket = new WebSocketClient(session, {
       settings: this.#engine.settings,
       write: (data) => this.#write(data),
       refuse: (code, reason, headers, body) =>
-        this.#rejectWebSocket(code, reason, headers, toByteString(body), head.minorVersion),
+        this.#rejectWebSocket(code, reason, headers, toByteString(body), head),
       accept: (headers) => {
         const kept = headers.filter(
           (_, i) => !WS_OWN_HEADERS.has((headers[i - (i % 2)] as string).toLowerCase()),
@@ -478,6 +483,7 @@ export class ClientConnection {
             persistent: true,
           }),
         );
+        this.#isUpgraded = true;
         const early = this.#input;
         this.#input = undefined;
         if (early !== undefined) this.#websocket?.received(early);
@@ -504,7 +510,7 @@ export class ClientConnection {
     reason: string,
     headers: readonly string[],
     body: string,
-    minorVersion: 0 | 1,
+    head: RequestHead,
   ): void {
     const kept = headers.filter(
       (_, i) => !WS_OWN_HEADERS.has((headers[i - (i % 2)] as string).toLowerCase()),
@@ -513,18 +519,24 @@ export class ClientConnection {
       this.#refuse(502, "Failed to process request.\n");
       return;
     }
+    // What came behind the handshake was meant for the WebSocket: it must not become a request.
+    const persistent =
+      head.persistent && !this.#isAhead && !this.#peerEnded && !this.#engine.isDraining;
     this.#write(
       renderResponseHead({
-        minorVersion,
+        minorVersion: head.minorVersion,
         code,
         reason,
         headers: kept,
         framing: "length",
         contentLength: body.length,
-        persistent: false,
+        persistent,
       }) + body,
     );
-    this.#closeAfterWrite = true;
+    this.#endSession();
+    this.#websocket = undefined;
+    if (persistent) this.#engine.setDeadline(this, this.#engine.settings.idleTimeoutMs);
+    else this.#closeAfterWrite = true;
     this.flush();
   }
 

@@ -32,7 +32,7 @@ export function runCommand(
   switch (method) {
     case "publish": {
       const items = parseItemList(args, false);
-      if (!items.ok) return reply(badRequest(`Invalid format: ${items.error}`));
+      if (!items.ok) return reply(badRequest(items.error));
       reply(DONE);
       return target.publish(items.value);
     }

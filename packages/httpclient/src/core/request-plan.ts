@@ -42,12 +42,13 @@ export function planRequest(packet: Packet): RequestPlan | undefined {
   if (host === "" || port < 1 || port > 65_535) return undefined;
   const servername = packet.trustConnectHost ? host : uriHost;
   const tls = secure
-    ? `${servername}|${packet.ignoreTlsErrors}|${packet.clientCert.length}${packet.clientKey.length}`
+    ? `${servername}|${packet.ignoreTlsErrors}|${packet.clientCert}${packet.clientKey}`
     : "";
   const named = packet.headers ?? [];
   const tokens = connectionTokens(named);
   return {
-    origin: `${secure ? "s" : "p"}|${host}|${port}|${packet.ignorePolicies}|${tls}`,
+    // By name too, as browsers do: what one host did to a connection never meets another's request.
+    origin: `${secure ? "s" : "p"}|${host}|${port}|${authority}|${packet.ignorePolicies}|${tls}`,
     secure,
     host,
     port,

@@ -8,6 +8,11 @@ import type { RequestPlan } from "../core/request-plan.ts";
 export const CONNECT_TIMEOUT_MS = 10_000;
 /** A connection nobody used for this long is closed. */
 const IDLE_MS = 55_000;
+/**
+ * A backend that closes a connection which was idle for at least this long may have done so before
+ * the request reached it; one that was used a moment ago has seen the request.
+ */
+const MAY_HAVE_TIMED_OUT_MS = 1000;
 /** Limit: idle connections kept for one origin. */
 const IDLE_PER_ORIGIN_MAX = 512;
 
@@ -45,12 +50,19 @@ export class ClientPool {
     this.#timer.unref();
   }
 
-  take(plan: RequestPlan, packet: Packet): { client: Client; isReused: boolean } {
+  /** `mayHaveTimedOut`: a request that fails on it unanswered may be sent again. */
+  take(plan: RequestPlan, packet: Packet): { client: Client; mayHaveTimedOut: boolean } {
     const idle = this.#idle.get(plan.origin);
     for (let one = idle?.pop(); one !== undefined; one = idle?.pop()) {
-      if (!one.client.destroyed && !one.client.closed)
-        return { client: one.client, isReused: true };
+      const { client, sinceMs } = one;
+      if (client.destroyed || client.closed) continue;
+      return { client, mayHaveTimedOut: performance.now() - sinceMs >= MAY_HAVE_TIMED_OUT_MS };
     }
+    return { client: this.open(plan, packet), mayHaveTimedOut: false };
+  }
+
+  /** A client without any connection yet. */
+  open(plan: RequestPlan, packet: Packet): Client {
     const connect = buildConnector({
       timeout: CONNECT_TIMEOUT_MS,
       autoSelectFamily: true,
@@ -74,7 +86,7 @@ export class ClientPool {
       maxHeaderSize: 65_536,
     });
     client.on("disconnect", () => {}); // errors reach the request
-    return { client, isReused: false };
+    return client;
   }
 
   /** Gives back a client whose exchange is complete in both directions. */

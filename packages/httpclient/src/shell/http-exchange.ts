@@ -25,7 +25,7 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   #request: Packet;
   #plan: RequestPlan | undefined;
   #client: Client | undefined;
-  #isReused = false;
+  #mayHaveTimedOut = false;
   #upload: Readable | undefined;
   #uploadDone: boolean;
   #controller: Dispatcher.DispatchController | undefined;
@@ -63,11 +63,14 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
     this.#dispatch();
   }
 
-  #dispatch(): void {
+  #dispatch(isRepeated = false): void {
     const plan = this.#plan as RequestPlan;
-    const { client, isReused } = this.#engine.pool.take(plan, this.#request);
+    const { pool } = this.#engine;
+    const { client, mayHaveTimedOut } = isRepeated
+      ? { client: pool.open(plan, this.#request), mayHaveTimedOut: false }
+      : pool.take(plan, this.#request);
     this.#client = client;
-    this.#isReused = isReused;
+    this.#mayHaveTimedOut = mayHaveTimedOut;
     const { method } = this.#request;
     const body =
       this.#upload ?? (this.#request.body.length > 0 ? toBuffer(this.#request.body) : null);
@@ -203,14 +206,14 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   onResponseError(_controller: unknown, error: Error): void {
     if (this.#isOver) return;
     const repeatable =
-      this.#isReused &&
+      this.#mayHaveTimedOut &&
       this.#head === undefined &&
       this.#upload === undefined &&
       SAFE_TO_REPEAT.has(this.#request.method);
     const code = (error as { code?: string }).code;
     if (repeatable && (code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "EPIPE")) {
       void this.#client?.destroy();
-      this.#dispatch();
+      this.#dispatch(true);
       return;
     }
     this.#engine.log.debug("backend request failed", {
