@@ -32,10 +32,11 @@ import { type TransformSettings, transformHeaders } from "../core/relay/request-
 import type { Route, RouteTable } from "../core/routes/route-table.ts";
 import type { ProxyStats } from "../core/stats-port.ts";
 import { ControlSessions } from "../core/websocket/control-sessions.ts";
-import { KeepAliveTimers } from "../core/websocket/keep-alive-timers.ts";
 import { openOrigin } from "../core/websocket/origins.ts";
 import { type SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
+import { SocketTimers } from "../core/websocket/socket-timers.ts";
 import { ZwsClient } from "../core/websocket/zws-client.ts";
+import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.ts";
 import type { KeyStore } from "./key-store.ts";
 import type { ZhttpTargets } from "./zhttp-targets.ts";
 
@@ -98,7 +99,8 @@ export class Engine {
   readonly #transform: TransformSettings;
   readonly #control: ControlSessions;
   readonly #fanOut: FanOut;
-  readonly #keepAliveTimers: KeepAliveTimers;
+  readonly #timers: SocketTimers;
+  readonly #overHttp: OverHttpShared;
   readonly #ports: SocketPorts;
   readonly #intake: RequestIntake;
   readonly #timer: NodeJS.Timeout;
@@ -146,7 +148,8 @@ export class Engine {
       this.#fanOut,
       log,
     );
-    this.#keepAliveTimers = new KeepAliveTimers(clock.nowMs());
+    this.#timers = new SocketTimers(clock.nowMs());
+    this.#overHttp = new OverHttpShared(this.#timers, Math.random);
     this.#ports = this.#makePorts();
     this.#intake = new RequestIntake(
       this.#ports,
@@ -392,7 +395,7 @@ export class Engine {
       log,
       stats,
       control: this.#control,
-      keepAlives: this.#keepAliveTimers,
+      timers: this.#timers,
       nowMs: () => clock.nowMs(),
       openBackend: (kind, credits, target) => {
         this.#nextId += 1;
@@ -423,7 +426,8 @@ export class Engine {
         if ((entry.route?.logLevel ?? log.level) >= 2 && log.level >= 2)
           log.info(toUtf8(renderAccessLine(entry, logSettings)));
       },
-      openOrigin: (target, request, events) => openOrigin(this.#ports, target, request, events),
+      openOrigin: (target, request, events) =>
+        openOrigin(this.#ports, this.#overHttp, target, request, events),
       socketOpened: (relay) => {
         this.#relays.set(relay.request.connectionId, relay);
       },
@@ -534,7 +538,7 @@ export class Engine {
 
   #tick(): void {
     const nowMs = this.#options.clock.nowMs();
-    this.#keepAliveTimers.advance(nowMs);
+    this.#timers.advance(nowMs);
     this.#ticks += 1;
     if (this.#ticks % TICKS_PER_SECOND === 0) this.#second(nowMs);
     this.#control.flush();

@@ -4,6 +4,7 @@ import { addressPacket } from "../relay/http-relay.ts";
 import type { RelayPorts } from "../relay/ports.ts";
 import { addressTo } from "../relay/request-transform.ts";
 import type { Route, Target } from "../routes/route-table.ts";
+import { type OverHttpShared, WebSocketOverHttp } from "../websocket-over-http/websocket-over-http.ts";
 import type { SocketOrigin, SocketOriginEvents } from "./socket-ports.ts";
 import type { SocketRequest } from "./socket-relay.ts";
 import { TestOrigin } from "./test-origin.ts";
@@ -12,6 +13,7 @@ import { ZwsOrigin } from "./zws-origin.ts";
 /** The backend's side of a client's WebSocket; undefined where the path edits leave no valid path. */
 export function openOrigin(
   ports: RelayPorts,
+  overHttp: OverHttpShared,
   target: Target,
   request: SocketRequest,
   events: SocketOriginEvents,
@@ -19,8 +21,21 @@ export function openOrigin(
   const route = request.route as Route;
   if (target.kind === "test") return new TestOrigin(request.uri, route, events);
   const headers = handshakeHeaders(ports, request, route);
-  const addressed = addressTo(target, route, request.uri, headers, true);
+  const addressed = addressTo(target, route, request.uri, headers, !target.overHttp);
   if (addressed === undefined) return undefined;
+  if (target.overHttp)
+    return new WebSocketOverHttp(
+      ports,
+      {
+        shared: overHttp,
+        target,
+        uri: addressed.uri,
+        headers: addressed.headers,
+        connectionId: request.connectionId,
+        signature: () => ports.signature(route),
+      },
+      events,
+    );
   const first = new Packet();
   first.uri = addressed.uri;
   first.headers = addressed.headers;

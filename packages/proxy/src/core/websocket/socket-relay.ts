@@ -5,8 +5,9 @@ import { type FanOut, INITIAL_CREDITS } from "@pushpin/zhttp";
 import type { ControlItem } from "@pushpin/zrpc";
 import type { RelayPorts } from "../relay/ports.ts";
 import type { Route, Target } from "../routes/route-table.ts";
+import type { ByteCounter } from "../stats-port.ts";
 import { headerBytes, requestHeaderBytes } from "../traffic.ts";
-import { KeepAliveTimer, type KeepAliveTimers } from "./keep-alive-timers.ts";
+import { KeepAliveTimer } from "./keep-alive-timer.ts";
 import type { Controlled, ControlSession, ControlSessions } from "./control-sessions.ts";
 import { MessageGate } from "./message-gate.ts";
 import type {
@@ -17,6 +18,7 @@ import type {
   SocketOrigin,
   SocketOriginEvents,
 } from "./socket-ports.ts";
+import type { SocketTimers } from "./socket-timers.ts";
 import { ZwsClient } from "./zws-client.ts";
 
 /** Limit: body of a refused handshake that is passed on. Unit: bytes. */
@@ -45,7 +47,7 @@ export interface SocketRequest {
 
 export interface SocketPorts extends RelayPorts {
   readonly control: ControlSessions;
-  readonly keepAlives: KeepAliveTimers;
+  readonly timers: SocketTimers;
   /** The backend's side for this target; undefined where the path edits leave no valid path. */
   openOrigin(
     target: Target,
@@ -328,7 +330,7 @@ export class SocketRelay implements Controlled {
     this.#client.message(type, body, more);
     this.#count("clientContentBytesSent", body.length);
     if (!more) this.#count("clientMessagesSent", 1);
-    this.#keepAlive?.restartIfIdle(this.#ports.nowMs());
+    this.#keepAlive?.messageSent(this.#ports.nowMs());
   }
 
   #pingFromOrigin(body: Bytes): void {
@@ -414,7 +416,7 @@ export class SocketRelay implements Controlled {
     this.wasActive = true;
     this.#count("clientContentBytesSent", item.message?.length ?? 0);
     this.#count("clientMessagesSent", 1);
-    this.#keepAlive?.restartIfIdle(this.#ports.nowMs());
+    this.#keepAlive?.messageSent(this.#ports.nowMs());
     return true;
   }
 
@@ -454,15 +456,14 @@ export class SocketRelay implements Controlled {
   }
 
   #setUpKeepAlive(item: ControlItem, nowMs: number): void {
-    const { keepAlives } = this.#ports;
-    if (this.#keepAlive !== undefined) keepAlives.cancel(this.#keepAlive);
+    this.#keepAlive?.cancel();
     this.#keepAlive = undefined;
     if (item.timeout === undefined || item.timeout <= 0) return;
     const isIdle = item.keepAliveMode !== "interval";
-    this.#keepAlive = new KeepAliveTimer(item.timeout, isIdle, () =>
+    this.#keepAlive = new KeepAliveTimer(this.#ports.timers, item.timeout, isIdle, () =>
       this.#control?.needKeepAlive(),
     );
-    keepAlives.start(this.#keepAlive, nowMs);
+    this.#keepAlive.start(nowMs);
   }
 
   #closeOrigin(): void {
@@ -476,7 +477,7 @@ export class SocketRelay implements Controlled {
   #over(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    if (this.#keepAlive !== undefined) this.#ports.keepAlives.cancel(this.#keepAlive);
+    this.#keepAlive?.cancel();
     this.#control?.close();
     this.#control = undefined;
     if (this.#isOpen)
@@ -503,7 +504,7 @@ export class SocketRelay implements Controlled {
     this.#origin.grant(bytes);
   }
 
-  #count(counter: Parameters<RelayPorts["stats"]["count"]>[1], amount: number): void {
+  #count(counter: ByteCounter, amount: number): void {
     if (amount > 0) this.#ports.stats.count(this.statsRoute, counter, amount);
   }
 }
