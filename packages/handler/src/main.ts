@@ -1,6 +1,7 @@
-import { endpoints, handlerSettings } from "@pushpin/config";
+import { endpoints, globalSettings, handlerSettings } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
-import { silentStats } from "./core/silent-stats.ts";
+import { StatsRecorder } from "@pushpin/stats";
+import { MetricsServer, parseMetricsAddress, StatsPublisher } from "@pushpin/stats/sockets";
 import { ControlServer } from "./shell/control-server.ts";
 import { Engine } from "./shell/engine.ts";
 import { HandlerSockets } from "./shell/handler-sockets.ts";
@@ -10,16 +11,42 @@ await runDaemon({ name: "handler", start });
 async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { config, log, clock, instanceId, listeners } = context;
   const settings = config.read(handlerSettings);
+  const { stats_connection_ttl, stats_connection_send } = config.read(globalSettings);
+  const mode = settings.ipc_file_mode === undefined ? {} : { ipcFileMode: settings.ipc_file_mode };
+  const publisher =
+    settings.stats_spec.length === 0
+      ? undefined
+      : await StatsPublisher.open({
+          specs: settings.stats_spec,
+          format: settings.stats_format === "json" ? "json" : "tnetstring",
+          ...mode,
+          log,
+          onWanted: (topic, wanted) => {
+            if (topic === "conn") sockets?.followProxyConnections(wanted);
+          },
+        });
+  const stats = new StatsRecorder({
+    instanceId,
+    connectionTtlMs: stats_connection_ttl * 1000,
+    sendConnections: stats_connection_send,
+    subscriptionTtlMs: settings.stats_subscription_ttl * 1000,
+    reportIntervalMs: settings.stats_report_interval * 1000,
+    nowMs: clock.nowMs(),
+    isWanted: (topic) => publisher?.isWanted(topic) ?? false,
+    publish: (topic, fields) => publisher?.publish(topic, fields),
+  });
+  let sockets: HandlerSockets | undefined;
   const engine = new Engine({
     instanceId,
     settings,
     clock,
     log,
-    stats: silentStats,
-    sockets: () => sockets,
-    onProxyStats: () => {},
+    stats,
+    sockets: () => sockets as HandlerSockets,
   });
-  const sockets = await HandlerSockets.open(instanceId, endpoints(config), settings, log, engine);
+  sockets = await HandlerSockets.open(instanceId, endpoints(config), settings, log, engine);
+  if (publisher?.isWanted("conn")) sockets.followProxyConnections(true);
+  const metrics = await openMetrics(settings.prometheus_port, settings.prometheus_prefix, stats);
   // The port last: who can reach it can publish.
   const fd = listeners.get("control");
   const port = settings.push_in_http_port;
@@ -45,7 +72,18 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     async stop() {
       await control?.close();
       engine.stop();
-      await sockets.close();
+      await Promise.all([sockets?.close(), publisher?.close(), metrics?.close()]);
     },
   };
+}
+
+async function openMetrics(
+  text: string | undefined,
+  prefix: string,
+  stats: StatsRecorder,
+): Promise<MetricsServer | undefined> {
+  if (text === undefined || text === "") return undefined;
+  const address = parseMetricsAddress(text);
+  if (address === undefined) throw new Error(`prometheus_port: not an address: ${text}`);
+  return MetricsServer.open(address, prefix, stats);
 }

@@ -7,8 +7,9 @@ import {
   runnerSettings,
 } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
+import { StatsRecorder } from "@pushpin/stats";
+import { StatsPublisher } from "@pushpin/stats/sockets";
 import { RouteTable } from "./core/routes/route-table.ts";
-import { silentStats } from "./core/stats-port.ts";
 import { Engine } from "./shell/engine.ts";
 import { KeyStore } from "./shell/key-store.ts";
 import { ProxySockets } from "./shell/proxy-sockets.ts";
@@ -22,6 +23,29 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { services } = config.read(runnerSettings);
   const ownClient = services.includes("httpclient");
   const keys = new KeyStore(config.directory, log);
+  const addresses = endpoints(config);
+  const { stats_connection_ttl, stats_connection_send, batch_frames } =
+    config.read(globalSettings);
+  const mode = settings.ipc_file_mode === undefined ? {} : { ipcFileMode: settings.ipc_file_mode };
+  const publisher =
+    addresses.proxyStats.length === 0
+      ? undefined
+      : await StatsPublisher.open({
+          specs: addresses.proxyStats,
+          format: "tnetstring",
+          ...mode,
+          log,
+        });
+  const stats = new StatsRecorder({
+    instanceId,
+    connectionTtlMs: stats_connection_ttl * 1000,
+    sendConnections: stats_connection_send,
+    subscriptionTtlMs: stats_connection_ttl * 1000,
+    reportIntervalMs: settings.stats_report_interval * 1000,
+    nowMs: clock.nowMs(),
+    isWanted: (topic) => publisher?.isWanted(topic) ?? false,
+    publish: (topic, fields) => publisher?.publish(topic, fields),
+  });
   const engine = new Engine({
     instanceId,
     settings,
@@ -31,7 +55,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     keys,
     clock,
     log,
-    stats: silentStats,
+    stats,
     sockets: () => sockets as ProxySockets,
   });
   engine.routes = RouteTable.parse([], () => {});
@@ -48,9 +72,9 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   }
   sockets = await ProxySockets.open({
     instanceId,
-    endpoints: endpoints(config),
+    endpoints: addresses,
     settings,
-    batchFirst: ownClient && config.read(globalSettings).batch_frames,
+    batchFirst: ownClient && batch_frames,
     log,
     engine,
   });
@@ -63,7 +87,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     async stop() {
       file.close();
       engine.stop();
-      await sockets?.close();
+      await Promise.all([sockets?.close(), publisher?.close()]);
     },
   };
 }

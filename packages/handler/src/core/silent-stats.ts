@@ -4,7 +4,7 @@ import type { HandlerStats } from "./stats-port.ts";
 export const silentStats: HandlerStats = {
   connectionAdded: () => {},
   connectionRemoved: () => {},
-  connectionHandedBack: () => 0,
+  connectionGivenAway: () => 0,
   subscribers: () => {},
   activity: () => {},
   received: () => {},

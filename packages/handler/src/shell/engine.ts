@@ -3,13 +3,13 @@ import type { HandlerSettings } from "@pushpin/config";
 import { decodePublishMessage, type PublishItem } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
 import type { Result, TnetInput, TnetMap } from "@pushpin/tnetstrings";
+import { decodeStatsPacket, type StatsRecorder } from "@pushpin/stats";
 import type { RpcReply, RpcResult } from "@pushpin/zrpc";
 import { type CommandTarget, runCommand, type ZmqUris } from "../core/commands.ts";
 import type { ControlTarget } from "../core/control-api.ts";
 import { HandlerCore, TICK_MS } from "../core/handler-core.ts";
 import type { CoreSettings, HandlerOutputs } from "../core/services.ts";
 import { answerInspect, SessionStore } from "../core/session-store.ts";
-import type { HandlerStats } from "../core/stats-port.ts";
 import type { HandlerSocketEvents, HandlerSockets } from "./handler-sockets.ts";
 import { RetrySender } from "./retry-sender.ts";
 
@@ -18,11 +18,12 @@ export interface EngineOptions {
   readonly settings: HandlerSettings;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly stats: HandlerStats;
+  readonly stats: StatsRecorder;
   /** Known once they are open; nothing is sent before. */
   readonly sockets: () => HandlerSockets;
-  readonly onProxyStats: (frame: Buffer) => void;
 }
+
+const STATS_FLUSH_MS = 100;
 
 /** Joins the core to the sockets and to the clock. */
 export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget {
@@ -34,6 +35,8 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly #retries: RetrySender;
   readonly #store: SessionStore | undefined;
   readonly #ticker: NodeJS.Timeout;
+  #flushMs = 0;
+  #secondMs = 0;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -55,7 +58,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       nowMs: clock.nowMs(),
       storeDetectRules: (domain, rules) => this.#store?.setDetectRules(domain, rules),
     });
-    this.#ticker = setInterval(() => this.core.tick(clock.nowMs()), TICK_MS);
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
   stop(): void {
@@ -110,7 +113,11 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     );
   };
 
-  readonly onProxyStats = (frame: Buffer): void => this.#options.onProxyStats(frame);
+  readonly onProxyStats = (frame: Buffer): void => {
+    const packet = decodeStatsPacket(frame);
+    if (packet.ok) this.#options.stats.fromProxy(packet.value);
+    else this.#options.log.debug("malformed stats packet dropped", { error: packet.error });
+  };
 
   readonly onRetryUnroutable = (frames: Uint8Array[]): void => this.#retries.unroutable(frames);
 
@@ -144,6 +151,18 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       error: item.error,
       dropped: this.malformed,
     });
+  }
+
+  #tick(): void {
+    const nowMs = this.#nowMs();
+    this.core.tick(nowMs);
+    if (nowMs >= this.#flushMs) {
+      this.#flushMs = nowMs + STATS_FLUSH_MS;
+      this.#options.stats.flush();
+    }
+    if (nowMs < this.#secondMs) return;
+    this.#secondMs = nowMs + 1000;
+    this.#options.stats.tick(nowMs);
   }
 
   #nowMs(): number {

@@ -35,6 +35,7 @@ export class HandlerSockets {
   readonly store: RpcClient | undefined;
   readonly #wsControl: ZmqSocket;
   readonly #sub: ZmqSocket | undefined;
+  readonly #proxyStats: ZmqSocket | undefined;
   readonly #all: readonly { close(): Promise<void> }[];
 
   private constructor(parts: {
@@ -45,6 +46,7 @@ export class HandlerSockets {
     store: RpcClient | undefined;
     wsControl: ZmqSocket;
     sub: ZmqSocket | undefined;
+    proxyStats: ZmqSocket | undefined;
     others: readonly { close(): Promise<void> }[];
   }) {
     const { clients, requests, retry, proxyCommand, store, wsControl, sub, others } = parts;
@@ -55,6 +57,7 @@ export class HandlerSockets {
     this.store = store;
     this.#wsControl = wsControl;
     this.#sub = sub;
+    this.#proxyStats = parts.proxyStats;
     this.#all = [clients, requests, retry, proxyCommand, wsControl, ...others];
   }
 
@@ -133,16 +136,20 @@ export class HandlerSockets {
     };
     await rpc(addresses.inspect, events.onInspect);
     await rpc(addresses.accept, events.onAccept);
-    if (addresses.proxyStats.length > 0)
-      others.push(
-        await ZmqSocket.open({
-          ...shared,
-          type: "sub",
-          ...connect(addresses.proxyStats),
-          subscribe: [""],
-          onMessage: ([frame]) => frame !== undefined && events.onProxyStats(frame),
-        }),
-      );
+    let proxyStats: ZmqSocket | undefined;
+    if (addresses.proxyStats.length > 0) {
+      proxyStats = await ZmqSocket.open({
+        ...shared,
+        type: "sub",
+        ...connect(addresses.proxyStats),
+        // What is only passed on is subscribed when somebody wants it.
+        subscribe: ["activity ", "counts ", "report "],
+        onMessage: ([frame]) => {
+          if (frame !== undefined) events.onProxyStats(frame);
+        },
+      });
+      others.push(proxyStats);
+    }
     const proxyCommand = await RpcClient.open({
       ...shared,
       addr: connect(addresses.proxyCommand),
@@ -166,8 +173,15 @@ export class HandlerSockets {
       store,
       wsControl,
       sub,
+      proxyStats,
       others,
     });
+  }
+
+  /** Connections of the proxy are heard of only while somebody wants to know of them. */
+  followProxyConnections(wanted: boolean): void {
+    if (wanted) this.#proxyStats?.subscribe("conn ");
+    else this.#proxyStats?.unsubscribe("conn ");
   }
 
   wsControl(to: string, frame: Buffer): void {

@@ -24,13 +24,13 @@ import {
   type RequestState,
   type RpcResult,
 } from "@pushpin/zrpc";
+import type { StatsRecorder } from "@pushpin/stats";
 import type { RpcClient } from "@pushpin/zrpc/sockets";
 import { renderAccessLine } from "../core/access-log.ts";
 import type { AcceptCall, AcceptOutcome, InspectCall, SessionEnd } from "../core/relay/ports.ts";
 import { RequestIntake } from "../core/relay/request-intake.ts";
 import { type TransformSettings, transformHeaders } from "../core/relay/request-transform.ts";
 import type { Route, RouteTable } from "../core/routes/route-table.ts";
-import type { ProxyStats } from "../core/stats-port.ts";
 import { ControlSessions } from "../core/websocket/control-sessions.ts";
 import { openOrigin } from "../core/websocket/origins.ts";
 import { type SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
@@ -71,7 +71,7 @@ export interface EngineOptions {
   readonly keys: KeyStore;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly stats: ProxyStats;
+  readonly stats: StatsRecorder;
   readonly sockets: () => EngineSockets;
 }
 
@@ -539,6 +539,7 @@ export class Engine {
   #tick(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#timers.advance(nowMs);
+    this.#options.stats.flush();
     this.#ticks += 1;
     if (this.#ticks % TICKS_PER_SECOND === 0) this.#second(nowMs);
     this.#control.flush();
@@ -560,6 +561,7 @@ export class Engine {
     for (const stream of this.#streamLinks.keys())
       if (!sockets.zhttpTargets.has(stream)) this.#streamLinks.delete(stream);
     this.#control.tick(nowMs);
+    this.#options.stats.tick(nowMs);
     sockets.zhttpTargets.tick(nowMs);
     if ((this.#ticks / TICKS_PER_SECOND) % SECONDS_PER_MINUTE === 0)
       for (const relay of this.#relays.values()) relay.countActivity();

@@ -1,1 +1,2 @@
-export {};
+export { MetricsServer, parseMetricsAddress } from "./metrics-server.ts";
+export { StatsPublisher, type StatsPublisherOptions } from "./stats-publisher.ts";

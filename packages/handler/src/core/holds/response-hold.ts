@@ -260,7 +260,7 @@ export class ResponseHold extends Hold implements Updatable {
   #giveBack(nowMs: number): void {
     const send = () => {
       const { services } = this;
-      const unreportedMs = services.stats.connectionHandedBack(this.key, nowMs);
+      const unreportedMs = services.stats.connectionGivenAway(this.key, nowMs);
       services.outputs.retry(this.origin.proxyId, this.retryPacket(unreportedMs));
     };
     this.leave(nowMs, false);

@@ -28,7 +28,8 @@ export interface ClientRequestInfo {
   readonly debug: boolean;
   readonly autoCrossOrigin: boolean;
   readonly jsonp: JsonpCallback | undefined;
-  readonly unreportedMs: number;
+  /** Of a request that came back: connection time nobody has counted yet. */
+  readonly unreportedMs: number | undefined;
   readonly userData: RequestState["userData"];
 }
 
@@ -201,7 +202,7 @@ export class ClientRequest implements SessionEnd {
 
   state(): RequestState {
     const { session, info } = this;
-    const unreportedMs = this.#ports.stats.connectionHandedOver(
+    const unreportedMs = this.#ports.stats.connectionGivenAway(
       this.connectionId,
       this.#ports.nowMs(),
     );
@@ -218,7 +219,7 @@ export class ClientRequest implements SessionEnd {
       ...(info.autoCrossOrigin ? { autoCrossOrigin: true } : {}),
       ...(info.jsonp === undefined ? {} : { jsonpCallback: info.jsonp.callback }),
       ...(info.jsonp?.isExtended ? { jsonpExtendedResponse: true } : {}),
-      ...(unreportedMs > 0 ? { unreportedTimeMs: Math.floor(unreportedMs) } : {}),
+      ...(unreportedMs > 0 ? { unreportedTimeMs: unreportedMs } : {}),
       ...(this.code === 0 ? {} : { responseCode: this.code }),
       ...(session.routerResp ? { routerResp: true } : {}),
       ...(info.userData === undefined ? {} : { userData: info.userData }),

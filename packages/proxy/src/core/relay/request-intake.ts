@@ -95,7 +95,7 @@ export class RequestIntake {
       isRetry: false,
       debug: this.#ports.debug || route?.debug === true,
       autoCrossOrigin,
-      unreportedMs: 0,
+      unreportedMs: undefined,
       userData: packet.userData,
     };
     const body = new RequestBody();
@@ -159,7 +159,7 @@ export class RequestIntake {
       debug: this.#ports.debug,
       autoCrossOrigin: false,
       jsonp: undefined,
-      unreportedMs: 0,
+      unreportedMs: undefined,
       userData: undefined,
     });
     if (isGone || route === undefined) {

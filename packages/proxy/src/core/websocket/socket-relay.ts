@@ -209,7 +209,7 @@ export class SocketRelay implements Controlled {
         route: statsRoute,
         peerAddress: request.logicalAddress,
         secure: uri.startsWith("wss:"),
-        unreportedMs: 0,
+        unreportedMs: undefined,
       },
       this.#ports.nowMs(),
     );
