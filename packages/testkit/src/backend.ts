@@ -1,0 +1,68 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { type WebSocket, WebSocketServer } from "ws";
+
+export type Handle = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void;
+export type HandleSocket = (socket: WebSocket, request: IncomingMessage) => void;
+
+export interface SeenRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: Buffer;
+}
+
+/** A backend of a test: whole requests in, whatever `handle` writes out. */
+export class Backend {
+  readonly requests: SeenRequest[] = [];
+  readonly port: number;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(server: Server, requests: SeenRequest[], sockets: Set<Socket>) {
+    this.#server = server;
+    this.requests = requests;
+    this.#sockets = sockets;
+    this.port = (server.address() as AddressInfo).port;
+  }
+
+  static async start(handle: Handle, handleSocket?: HandleSocket): Promise<Backend> {
+    const requests: SeenRequest[] = [];
+    const sockets = new Set<Socket>();
+    const server = createServer((request, response) => {
+      const pieces: Buffer[] = [];
+      request.on("data", (piece: Buffer) => pieces.push(piece));
+      request.on("end", () => {
+        const body = Buffer.concat(pieces);
+        const { method = "", url = "", headers } = request;
+        requests.push({ method, url, headers, body });
+        handle(request, response, body);
+      });
+    });
+    server.on("connection", (socket: Socket) => {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+    });
+    if (handleSocket !== undefined) {
+      const upgrades = new WebSocketServer({ noServer: true });
+      // The only extension a proxy offers here is its own.
+      upgrades.on("headers", (headers, request) => {
+        if (request.url?.startsWith("/grip")) headers.push("Sec-WebSocket-Extensions: grip");
+      });
+      server.on("upgrade", (request, socket, head) =>
+        upgrades.handleUpgrade(request, socket, head, (one) => handleSocket(one, request)),
+      );
+    }
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return new Backend(server, requests, sockets);
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}

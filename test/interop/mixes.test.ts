@@ -1,0 +1,43 @@
+import type { Backend } from "@pushpin/testkit";
+import { afterAll, beforeAll, describe, test } from "vitest";
+import { startGripBackend } from "../grip-backend.ts";
+import { mainJobRoutes, testMainJob } from "../main-job.ts";
+import { Mix, missingPeers, type Parts } from "./mix.ts";
+
+const MIXES: readonly Parts[] = [
+  { connmgr: "condure", core: "ours", httpclient: "ours" },
+  { connmgr: "ours", core: "ours", httpclient: "zurl" },
+  { connmgr: "ours", core: "pushpin-1.36", httpclient: "zurl" },
+  { connmgr: "ours", core: "pushpin-1.36", httpclient: "ours" },
+];
+
+const missing = missingPeers();
+if (missing.length > 0) {
+  const text = `interop tests need the original's processes; missing: ${missing.join(", ")}`;
+  if (process.env.CI === "true")
+    test("the original's processes are installed", () => {
+      throw new Error(text);
+    });
+  else console.warn(`\n*** ${text}; SKIPPED ***\n`);
+}
+
+for (const parts of MIXES)
+  describe.skipIf(missing.length > 0)(
+    `given ${parts.connmgr} -> ${parts.core} -> ${parts.httpclient}`,
+    () => {
+      let backend: Backend;
+      let mix: Mix;
+
+      beforeAll(async () => {
+        backend = await startGripBackend();
+        mix = await Mix.start(parts, mainJobRoutes(backend.address));
+      });
+
+      afterAll(async () => {
+        await mix?.stop();
+        await backend?.stop();
+      });
+
+      testMainJob(() => mix);
+    },
+  );
