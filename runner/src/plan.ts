@@ -115,8 +115,9 @@ export function commandOf(
   ]);
   return [
     process.execPath,
-    // The young generation at its smallest: idle clients cost old-space only.
-    ...(service === "connmgr" ? ["--max-semi-space-size=1"] : []),
+    // A small young generation: idle clients cost old space only, and bodies that pass through are
+    // freed soon, although they look small to the collector.
+    `--max-semi-space-size=${service === "connmgr" ? 1 : 4}`,
     path,
     `--config=${config.file}`,
     `--ipc-prefix=${config.ipcPrefix}`,

@@ -14,6 +14,8 @@ const SAFE_TO_REPEAT: ReadonlySet<string> = new Set([
   "DELETE",
   "TRACE",
 ]);
+/** Upload bytes read ahead of the connection. */
+const UPLOAD_BUFFER_BYTES = 65_536;
 /** Limit: redirects followed for one request. */
 const REDIRECTS_MAX = 8;
 
@@ -28,6 +30,9 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   #mayHaveTimedOut = false;
   #upload: Readable | undefined;
   #uploadDone: boolean;
+  /** Upload bytes that have come, and those of them that the connection has taken. */
+  #uploaded = 0;
+  #taken = 0;
   #controller: Dispatcher.DispatchController | undefined;
   #head: { code: number; reason: string; headers: string[] } | undefined;
   #pieces: Buffer[] = [];
@@ -55,8 +60,13 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
     }
     if (this.#request.more) {
       session.acknowledge(INITIAL_CREDITS);
-      this.#upload = new Readable({ read: () => {}, highWaterMark: INITIAL_CREDITS });
+      this.#upload = new Readable({
+        read: () => this.#grantTaken(),
+        highWaterMark: UPLOAD_BUFFER_BYTES,
+      });
+      // What came with the first packet was not credited.
       if (this.#request.body.length > 0) this.#upload.push(toBuffer(this.#request.body));
+      this.#uploaded = this.#taken = this.#request.body.length;
       if (this.#request.timeoutMs !== undefined)
         this.#engine.clock.setTimer(this.#request.timeoutMs, () => this.#fail("session-timeout"));
     } else if (!this.#request.batch) session.acknowledge();
@@ -105,13 +115,9 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
       case "data":
         if (this.#upload === undefined || this.#uploadDone) break;
         if (packet.body.length > 0) {
-          const body = toBuffer(packet.body);
-          if (this.#upload.push(body)) this.session.grant(body.length);
-          else {
-            const { length } = body;
-            this.#upload.once("drained", () => this.session.grant(length));
-            setTimeout(() => this.#grantWhenTaken(length), 5);
-          }
+          this.#uploaded += packet.body.length;
+          this.#upload.push(toBuffer(packet.body));
+          this.#grantTaken();
         }
         if (!packet.more) {
           this.#uploadDone = true;
@@ -132,13 +138,14 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
     this.#regulate();
   }
 
-  /** Upload bytes are credited as undici takes them, so that a slow backend slows the client. */
-  #grantWhenTaken(bytes: number): void {
-    if (this.#isOver) return;
-    if ((this.#upload?.readableLength ?? 0) >= INITIAL_CREDITS) {
-      setTimeout(() => this.#grantWhenTaken(bytes), 10);
-      return;
-    }
+  /** Upload bytes are credited as the connection takes them: a slow backend slows the client. */
+  #grantTaken(): void {
+    const upload = this.#upload;
+    if (upload === undefined || this.#isOver) return;
+    const taken = Math.max(this.#uploaded - upload.readableLength, this.#taken);
+    const bytes = taken - this.#taken;
+    if (bytes === 0) return;
+    this.#taken = taken;
     this.session.grant(bytes);
     this.#engine.pump(this);
   }
