@@ -1,1 +1,2 @@
-export {};
+export { type PublishArguments, parsePublishArguments } from "./arguments.ts";
+export { type Content, ContentError, type Item, makeItem, toJson, toTnet } from "./item.ts";
