@@ -66,7 +66,8 @@ export class Installation {
   static async start(options: InstallationOptions): Promise<Installation> {
     const installation = await Installation.launch(options);
     try {
-      await installation.runner.said(/started$/m);
+      // Its own line: those of its children name them.
+      await installation.runner.said(/\.\d{3} started$/m);
     } catch (error) {
       await installation.stop();
       throw error;

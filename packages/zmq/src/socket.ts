@@ -83,6 +83,10 @@ export class ZmqSocket {
   static async open(options: SocketOptions): Promise<ZmqSocket> {
     const native = createNative(options);
     const socket = new ZmqSocket(native, options);
+    // A receive is pending before any peer can come: a bound SUB otherwise sleeps through its coming,
+    // and never tells it what it wants.
+    if (options.onMessage !== undefined || options.onSubscription !== undefined)
+      socket.#received = socket.#receive(native as unknown as Receiving);
     try {
       if (options.mode === "connect") for (const spec of options.specs) native.connect(spec);
       else {
@@ -90,12 +94,10 @@ export class ZmqSocket {
         for (const spec of specs) await bind(native, spec, options.ipcFileMode);
       }
     } catch (error) {
+      socket.#closed = true;
       native.close();
       throw error;
     }
-    // A receive is pending from now on: a bound SUB otherwise loses the first packets of a peer.
-    if (options.onMessage !== undefined || options.onSubscription !== undefined)
-      socket.#received = socket.#receive(native as unknown as Receiving);
     return socket;
   }
 

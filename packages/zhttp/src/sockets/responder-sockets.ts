@@ -22,6 +22,10 @@ export interface ResponderSocketsOptions {
 }
 
 const EMPTY = Buffer.alloc(0);
+/** Limit: packets that wait for one initiator whose subscription has not been seen yet. */
+export const HELD_PACKETS_MAX = 10_000;
+/** An initiator that has not subscribed by then is not coming. */
+const HELD_FOR_MS = 10_000;
 
 /**
  * The three sockets of a ZHTTP responder: PULL, ROUTER, and XPUB in the place of the original's
@@ -34,8 +38,11 @@ export class ResponderSockets {
   readonly #peers = new BatchPeers();
   readonly #pubBatches = new Map<string, FrameBatch>();
   readonly #routerBatches = new Map<string, FrameBatch>();
-  /** Topics seen by the XPUB; only an initiator of the original may be absent from it for a moment. */
+  /** Topics seen by the XPUB. */
   readonly #present = new Set<string>();
+  /** Answers to initiators that are about to subscribe: after a restart requests come before that. */
+  readonly #held = new Map<string, Packet[]>();
+  #heldTimer: NodeJS.Timeout | undefined;
   #pull: ZmqSocket | undefined;
   #stream!: ZmqSocket;
   #pub!: ZmqSocket;
@@ -63,6 +70,8 @@ export class ResponderSockets {
       type: "router",
       ...options.stream,
       identity: options.instanceId,
+      // A connecting ROUTER otherwise keeps the name of the peer that was there first.
+      immediate: options.stream.mode === "connect",
       lingerMs: 500,
       onMessage: (frames) => sockets.#received(frames[frames.length - 1], options.onPacket),
     });
@@ -80,6 +89,10 @@ export class ResponderSockets {
 
   /** Sends to the initiator `to`; over the stream ROUTER where it offered that. */
   send(to: string, packet: Packet, viaRouter: boolean): void {
+    if (!viaRouter && !this.#present.has(to)) {
+      this.#hold(to, packet);
+      return;
+    }
     if (!this.#peers.has(to)) {
       if (viaRouter) this.#stream.send([Buffer.from(to, "latin1"), EMPTY, encodePacket(packet)]);
       else this.#pub.send(Buffer.concat([Buffer.from(`${to} `, "latin1"), encodePacket(packet)]));
@@ -114,8 +127,26 @@ export class ResponderSockets {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#heldTimer);
     this.#turn.flush();
     await Promise.all([this.#pull?.close(), this.#stream.close(), this.#pub.close()]);
+  }
+
+  #hold(to: string, packet: Packet): void {
+    const held = this.#held.get(to);
+    if (held === undefined) this.#held.set(to, [packet]);
+    else if (held.length < HELD_PACKETS_MAX) held.push(packet); // Limit: HELD_PACKETS_MAX
+    this.#heldTimer ??= setTimeout(() => {
+      this.#heldTimer = undefined;
+      this.#held.clear();
+    }, HELD_FOR_MS);
+  }
+
+  #release(to: string): void {
+    const held = this.#held.get(to);
+    if (held === undefined) return;
+    this.#held.delete(to);
+    for (const packet of held) this.send(to, packet, false);
   }
 
   #openBatch(batches: Map<string, FrameBatch>, to: string, viaRouter: boolean): FrameBatch {
@@ -134,8 +165,10 @@ export class ResponderSockets {
       return;
     }
     const id = topic.endsWith(" ") ? topic.slice(0, -1) : topic;
-    if (present) this.#present.add(id);
-    else this.#present.delete(id);
+    if (present) {
+      this.#present.add(id);
+      this.#release(id);
+    } else this.#present.delete(id);
     this.#options.onPeer?.(id, present);
   }
 

@@ -1,0 +1,164 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type Backend,
+  HttpStream,
+  Installation,
+  makeTestDirectory,
+  ROOT,
+  until,
+} from "@pushpin/testkit";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { startGripBackend } from "../grip-backend.ts";
+
+const SERVICES = ["connmgr", "httpclient", "proxy", "handler"] as const;
+
+let backend: Backend;
+beforeAll(async () => {
+  backend = await startGripBackend();
+});
+afterAll(() => backend?.stop());
+
+function pidOf(installation: Installation, service: string): number | undefined {
+  const run = join(installation.directory, "run");
+  const file = readdirSync(run).find((one) => one.endsWith(".pid") && one.includes(service));
+  if (file === undefined) return undefined;
+  const pid = Number(readFileSync(join(run, file), "utf8"));
+  return pid > 0 ? pid : undefined;
+}
+
+const isAlive = (pid: number) => existsSync(`/proc/${pid}`);
+
+describe("given a running installation", () => {
+  let installation: Installation;
+
+  beforeAll(async () => {
+    installation = await Installation.start({ routes: [`* ${backend.address}`] });
+  });
+  afterAll(() => installation?.stop());
+
+  const works = async () => {
+    const response = await fetch(`${installation.url}/echo`, { signal: AbortSignal.timeout(5000) });
+    return response.status === 200;
+  };
+
+  for (const service of SERVICES)
+    test(`when ${service} is killed, then it is started again and the others stay`, async () => {
+      const before = new Map(SERVICES.map((one) => [one, pidOf(installation, one)]));
+      const pid = before.get(service) as number;
+      expect(isAlive(pid)).toBe(true);
+      process.kill(pid, "SIGKILL");
+      const fresh = await until(`another ${service}`, () => {
+        const now = pidOf(installation, service);
+        return now !== undefined && now !== pid && isAlive(now) && now;
+      });
+      expect(fresh).not.toBe(pid);
+      for (const other of SERVICES)
+        if (other !== service) expect(pidOf(installation, other)).toBe(before.get(other));
+      await until("requests to be answered again", () => works().catch(() => false));
+      await until("the line about it", () =>
+        installation.runner.output.includes(`${service}: Exited unexpectedly`),
+      );
+      expect(installation.runner.exit).toBeUndefined();
+    });
+
+  test("when the routes file is replaced, then the new routes are in force", async () => {
+    const file = join(installation.directory, "routes");
+    expect((await HttpStream.whole(`${installation.url}/echo`)).status).toBe(200);
+    writeFileSync(`${file}.new`, "other.test test\n");
+    renameSync(`${file}.new`, file);
+    await until(
+      "the old route to be gone",
+      async () => (await HttpStream.whole(`${installation.url}/echo`)).status === 502,
+    );
+    writeFileSync(`${file}.new`, `* ${backend.address}\nbroken line that is none\n`);
+    renameSync(`${file}.new`, file);
+    await until("the route to be back", works);
+    await until("the complaint", () => /routes:2: /.test(installation.runner.output));
+  });
+
+  test("when everything is told to stop, then all processes are gone within five seconds", async () => {
+    const pids = SERVICES.map((one) => pidOf(installation, one) as number);
+    const stream = await HttpStream.open(`${installation.url}/stream?channel=stop`);
+    await stream.received("[open]");
+    const startedMs = performance.now();
+    installation.runner.child.kill("SIGTERM");
+    expect(await installation.runner.ended()).toEqual({ code: 0, signal: null });
+    expect(performance.now() - startedMs).toBeLessThan(5500);
+    expect(pids.filter(isAlive)).toEqual([]);
+    await stream.finished();
+  });
+});
+
+describe("given separate log files", () => {
+  let installation: Installation;
+
+  afterEach(() => installation?.stop());
+
+  test("when the runner gets SIGHUP, then every process opens its log anew", async () => {
+    installation = await Installation.start({
+      routes: [`* ${backend.address}`],
+      arguments: ["--no-merge-output"],
+    });
+    const log = join(installation.directory, "log");
+    const file = join(log, readdirSync(log).find((one) => one.includes("proxy")) ?? "none");
+    await HttpStream.whole(`${installation.url}/echo?first`);
+    await until("a line", () => readFileSync(file, "utf8").includes("/echo?first"));
+    renameSync(file, `${file}.1`);
+    installation.runner.child.kill("SIGHUP");
+    await until("a new file", () => existsSync(file));
+    await HttpStream.whole(`${installation.url}/echo?second`);
+    await until("a line in the new file", () =>
+      readFileSync(file, "utf8").includes("/echo?second"),
+    );
+    expect(readFileSync(`${file}.1`, "utf8")).not.toContain("/echo?second");
+    expect(readFileSync(file, "utf8")).toMatch(
+      /^\[INFO\] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} GET .* code=200/m,
+    );
+  });
+});
+
+describe("given something the runner cannot work with", () => {
+  const runner = join(ROOT, "runner/bin/pushpin.js");
+  const start = (config: string | undefined, ...args: string[]) => {
+    const directory = makeTestDirectory();
+    try {
+      if (config !== undefined) writeFileSync(join(directory, "pushpin.conf"), config);
+      const done = spawnSync(process.execPath, [runner, ...args], {
+        cwd: directory,
+        encoding: "utf8",
+        timeout: 20_000,
+      });
+      return { code: done.status, text: done.stdout + done.stderr };
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  };
+
+  test.each([
+    [["--nonsense"], /nonsense/],
+    [["--config=/nonexistent/pushpin.conf"], /nonexistent/],
+    [["--config=pushpin.conf", "--loglevel=x"], /log ?level/i],
+  ])("when the command line is %j, then it ends with 1 and names the fault", (args, text) => {
+    const { code, text: said } = start("[runner]\nservices=proxy\n", ...args);
+    expect(code).toBe(1);
+    expect(said).toMatch(text);
+  });
+
+  test.each([
+    ["[runner]\nservices=proxy,nonsense\n", /nonsense/],
+    ["[runner]\nservices=\n", /service/i],
+    ["[runner]\nhttp_port=99999\n", /99999|port/i],
+    ["[runner]\nclient_maxconn=many\n", /client_maxconn/],
+  ])("when the configuration is %j, then it ends with 1 and names the fault", (config, text) => {
+    const { code, text: said } = start(config, "--config=pushpin.conf");
+    expect(code).toBe(1);
+    expect(said).toMatch(text);
+  });
+
+  test("when asked for version and help, then it answers and ends with 0", () => {
+    expect(start(undefined, "--version")).toMatchObject({ code: 0 });
+    expect(start(undefined, "--help").text).toContain("--config");
+  });
+});
