@@ -9,6 +9,7 @@ export default defineConfig({
       "packages/*/src/**/*.test.ts",
       "runner/src/**/*.test.ts",
       "test/system/**/*.test.ts",
+      "test/readme/**/*.test.ts",
       "test/*.test.ts",
     ],
     exclude: ["**/node_modules/**", "**/dist/**"],

@@ -1,0 +1,92 @@
+import { spawn, spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePorts, ROOT, TestProcess } from "@pushpin/testkit";
+import { expect, test } from "vitest";
+
+/** Shell blocks of the tour, in order. */
+function blocks(): string[] {
+  const text = readFileSync(join(ROOT, "README.md"), "utf8");
+  return [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map((one) => one[1] ?? "");
+}
+
+function runShell(script: string, cwd: string): Promise<string> {
+  return new Promise((resolve) => {
+    // Job control, as a terminal has it: the tour ends its background jobs by `kill %1`.
+    const shell = spawn("bash", ["-m", "-c", script], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    let out = "";
+    for (const stream of [shell.stdout, shell.stderr])
+      stream.on("data", (data: Buffer) => {
+        out += data.toString();
+      });
+    shell.on("close", () => resolve(out));
+  });
+}
+
+test("given the tour of the README, when it is pasted, then it does what it says", async () => {
+  expect(blocks().length).toBe(3);
+  const hasTools = spawnSync("curl", ["--version"]).status === 0;
+  expect(hasTools || process.env.CI !== "true").toBe(true);
+  if (!hasTools) {
+    console.warn("\n*** the README's tour needs curl; SKIPPED ***\n");
+    return;
+  }
+  // A place with the shipped configuration, on ports of its own.
+  const directory = mkdtempSync(join(tmpdir(), "pp-"));
+  const [http, pull, control, sub, command, first, second] = await freePorts(7);
+  const ports = new Map([
+    ["7999", http],
+    ["5560", pull],
+    ["5561", control],
+    ["5562", sub],
+    ["5563", command],
+    ["8000", first],
+    ["8001", second],
+  ]);
+  const moved = (text: string) =>
+    text.replace(/\b(7999|556[0-3]|800[01])\b/g, (port) => String(ports.get(port)));
+  cpSync(join(ROOT, "config"), join(directory, "config"), { recursive: true });
+  for (const name of ["node_modules", "package.json"])
+    symlinkSync(join(ROOT, name), join(directory, name));
+  const config = join(directory, "config/pushpin.conf");
+  writeFileSync(config, moved(readFileSync(config, "utf8")));
+  writeFileSync(join(directory, "config/routes"), "* test\n");
+  const runner = new TestProcess(
+    "pushpin",
+    [
+      process.execPath,
+      join(ROOT, "runner/bin/pushpin.js"),
+      "--config=config/pushpin.conf",
+      "--merge-output",
+    ],
+    { cwd: directory },
+  );
+  const publish = `"${process.execPath}" "${join(ROOT, "packages/publish/bin/pushpin-publish.js")}" --spec http://localhost:${control}`;
+  try {
+    await runner.said(/\.\d{3} started$/m);
+    const outputs: string[] = [];
+    for (const block of blocks())
+      outputs.push(
+        await runShell(moved(block).replaceAll("npx pushpin-publish", publish), directory),
+      );
+    const [held = "", own = "", socket = ""] = outputs;
+    expect(held).toContain("[stream opened]");
+    expect(held).toContain("hello from curl");
+    expect(held).toContain("hello from pushpin-publish");
+    expect(own).toContain("welcome");
+    expect(own).toContain("something happened");
+    expect(socket).toContain("echo: hello");
+  } finally {
+    await runner.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}, 90_000);
+
+test("given the pages made from the code, when they are made again, then they are the same", () => {
+  const done = spawnSync(process.execPath, [join(ROOT, "docs/generate.mjs"), "--check"], {
+    encoding: "utf8",
+  });
+  expect([done.status, done.stderr]).toEqual([0, ""]);
+});
+
