@@ -108,5 +108,6 @@ function unescapeAt(text: string, at: number): { text: string; length: number } 
     return { text: String.fromCharCode(Number.parseInt(octal[0], 8)), length: octal[0].length };
   const char = text[at];
   if (char === undefined) return { text: "", length: 0 };
-  return { text: ESCAPES[char] ?? char, length: 1 };
+  // Compat: an escaped comma is nothing at all.
+  return { text: ESCAPES[char] ?? (char === "," ? "" : char), length: 1 };
 }
