@@ -31,9 +31,11 @@ import type { AcceptCall, AcceptOutcome, InspectCall, SessionEnd } from "../core
 import { RequestIntake } from "../core/relay/request-intake.ts";
 import { type TransformSettings, transformHeaders } from "../core/relay/request-transform.ts";
 import type { Route, RouteTable } from "../core/routes/route-table.ts";
+import { SockJsManager, sockJsPath, type VirtualSocket } from "../core/sockjs/sockjs-manager.ts";
 import { ControlSessions } from "../core/websocket/control-sessions.ts";
 import { openOrigin } from "../core/websocket/origins.ts";
 import { type SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
+import type { SocketClient, SocketClientEvents } from "../core/websocket/socket-ports.ts";
 import { SocketTimers } from "../core/websocket/socket-timers.ts";
 import { ZwsClient } from "../core/websocket/zws-client.ts";
 import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.ts";
@@ -103,6 +105,7 @@ export class Engine {
   readonly #overHttp: OverHttpShared;
   readonly #ports: SocketPorts;
   readonly #intake: RequestIntake;
+  readonly #sockJs: SockJsManager;
   readonly #timer: NodeJS.Timeout;
   readonly #unacknowledged: Session[] = [];
   readonly #waiting: Waiting[] = [];
@@ -151,6 +154,13 @@ export class Engine {
     this.#timers = new SocketTimers(clock.nowMs());
     this.#overHttp = new OverHttpShared(this.#timers, Math.random);
     this.#ports = this.#makePorts();
+    this.#sockJs = new SockJsManager({
+      timers: this.#timers,
+      nowMs: () => clock.nowMs(),
+      random: Math.random,
+      scriptUrl: settings.sockjs_url,
+      open: (request, makeClient) => this.#openVirtual(request, makeClient),
+    });
     this.#intake = new RequestIntake(
       this.#ports,
       {
@@ -161,6 +171,7 @@ export class Engine {
         upstreamKey: keys.verification(settings.upstream_key),
         shareAll: options.shareAll,
       },
+      this.#sockJs,
       () => this.routes,
     );
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
@@ -299,20 +310,61 @@ export class Engine {
     const headers = packet.headers ?? [];
     const uri = this.#intake.effectiveUri(packet.uri, headers);
     const route = this.#intake.routeOf("ws", uri, headers);
+    session.keepAlive();
+    this.#pump(session);
+    const path = sockJsPath(route, uri);
+    if (route === undefined || path === undefined) {
+      const relay = this.#socketRelay(uri, headers, route, packet.peerAddress);
+      relay.start(new ZwsClient(this.#ports, session, relay.clientEvents));
+      return;
+    }
+    const kind = this.#sockJs.webSocket(path);
+    if (kind === undefined) {
+      session.reject(
+        { code: 404, reason: "Not Found", headers: ["Content-Type", "text/plain"] },
+        "Not Found\n",
+      );
+      this.#pump(session);
+      return;
+    }
+    const virtual = this.#sockJs.virtualUri(route, uri, true);
+    const relay = this.#socketRelay(virtual, headers, route, packet.peerAddress);
+    if (kind === "raw") {
+      relay.start(new ZwsClient(this.#ports, session, relay.clientEvents));
+      return;
+    }
+    const framed = this.#sockJs.framed(relay.clientEvents);
+    framed.lower = new ZwsClient(this.#ports, session, framed.lowerEvents);
+    relay.start(framed);
+  }
+
+  /** A WebSocket for a SockJS session over polls. */
+  #openVirtual(
+    request: VirtualSocket,
+    makeClient: (events: SocketClientEvents) => SocketClient,
+  ): void {
+    const { uri, headers, route, peerAddress } = request;
+    const relay = this.#socketRelay(uri, headers, route, peerAddress);
+    relay.start(makeClient(relay.clientEvents));
+  }
+
+  #socketRelay(
+    uri: string,
+    headers: string[],
+    route: Route | undefined,
+    peerAddress: string,
+  ): SocketRelay {
     const isTrusted = this.#intake.isTrusted(headers);
-    const relay = new SocketRelay(this.#ports, {
+    return new SocketRelay(this.#ports, {
       uri,
       headers,
       route,
-      peerAddress: packet.peerAddress,
-      logicalAddress: this.#intake.addressOf(headers, packet.peerAddress, isTrusted),
+      peerAddress,
+      logicalAddress: this.#intake.addressOf(headers, peerAddress, isTrusted),
       isTrusted,
       debug: this.#options.settings.debug || route?.debug === true,
       connectionId: randomUUID(),
     });
-    session.keepAlive();
-    this.#pump(session);
-    relay.start(new ZwsClient(this.#ports, session, relay.clientEvents));
   }
 
   #acknowledgeLater(session: Session): void {

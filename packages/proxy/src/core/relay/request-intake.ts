@@ -1,13 +1,14 @@
 import { type VerificationKey, verifyToken } from "@pushpin/grip";
 import { getHeader, hasHeader } from "@pushpin/http";
-import type { Bytes } from "@pushpin/tnetstrings";
 import type { Packet, Session } from "@pushpin/zhttp";
 import type { InspectResult, RequestState, RetryPacket } from "@pushpin/zrpc";
 import { readJsonpRequest } from "../jsonp-request.ts";
 import { adHocRoute, type Route, type RouteTable } from "../routes/route-table.ts";
-import { type ClientListener, ClientRequest, type ClientRequestInfo } from "./client-request.ts";
+import { type SockJsManager, sockJsPath } from "../sockjs/sockjs-manager.ts";
+import { ClientRequest, type ClientRequestInfo } from "./client-request.ts";
 import { HttpRelay } from "./http-relay.ts";
 import type { RelayPorts } from "./ports.ts";
+import { LateBody, Prefetch } from "./prefetch.ts";
 import { REQUEST_BODY_KEPT_MAX_BYTES, RequestBody } from "./request-body.ts";
 import { logicalAddress, splitUri } from "./request-transform.ts";
 
@@ -37,13 +38,20 @@ interface Given {
 export class RequestIntake {
   readonly #ports: RelayPorts;
   readonly #settings: IntakeSettings;
+  readonly #sockJs: SockJsManager;
   readonly #routes: () => RouteTable;
   readonly #shared = new Map<string, { relay: HttpRelay; number: number; first: ClientRequest }>();
   #sharedCount = 0;
 
-  constructor(ports: RelayPorts, settings: IntakeSettings, routes: () => RouteTable) {
+  constructor(
+    ports: RelayPorts,
+    settings: IntakeSettings,
+    sockJs: SockJsManager,
+    routes: () => RouteTable,
+  ) {
     this.#ports = ports;
     this.#settings = settings;
+    this.#sockJs = sockJs;
     this.#routes = routes;
   }
 
@@ -99,6 +107,17 @@ export class RequestIntake {
       userData: packet.userData,
     };
     const body = new RequestBody();
+    const path = sockJsPath(route, packet.uri);
+    if (route !== undefined && path !== undefined) {
+      // Only the WebSocket it stands for is logged and counted.
+      const own = { ...common, ...given, isInternal: true, autoCrossOrigin: false };
+      const client = this.#client(session, { ...own, jsonp: undefined });
+      body.add(packet.body, packet.more);
+      new Prefetch(client, body, REQUEST_BODY_KEPT_MAX_BYTES + 1, () =>
+        this.#sockJs.request(client, route, path, body),
+      ).start();
+      return;
+    }
     const jsonp = autoCrossOrigin ? this.#jsonp(given, route) : { ok: true as const, value: undefined };
     if (!jsonp.ok) {
       // Statistics do not know requests that never were any.
@@ -128,10 +147,12 @@ export class RequestIntake {
     else body.add(packet.body, packet.more);
     const getSession = route.session;
     const isInspected = getSession || this.#settings.shareAll;
-    new Prefetch(client, body, PREFETCH_BYTES, () => {
+    const go = () => {
       if (!isInspected) this.#relay(client, route, body, undefined);
       else this.#inspect(client, route, body, getSession, false);
-    }).start();
+    };
+    if (body.isComplete) go();
+    else new Prefetch(client, body, PREFETCH_BYTES, go).start();
   }
 
   /** A request of the handler (proxy.md 3.18). */
@@ -302,64 +323,3 @@ function pathOf(target: string): string {
   const query = target.indexOf("?");
   return query < 0 ? target : target.slice(0, query);
 }
-
-/** Reads the beginning of a body before anybody else sees the request. */
-class Prefetch implements ClientListener {
-  readonly #client: ClientRequest;
-  readonly #body: RequestBody;
-  readonly #untilBytes: number;
-  readonly #done: () => void;
-
-  constructor(client: ClientRequest, body: RequestBody, untilBytes: number, done: () => void) {
-    this.#client = client;
-    this.#body = body;
-    this.#untilBytes = untilBytes;
-    this.#done = done;
-  }
-
-  start(): void {
-    this.#client.listener = this;
-    this.#look();
-  }
-
-  body(client: ClientRequest, body: Bytes, more: boolean): void {
-    this.#body.add(body, more);
-    client.session.grant(body.length);
-    this.#look();
-  }
-
-  drained(): void {}
-
-  proceeded(): void {}
-
-  gone(): void {}
-
-  #look(): void {
-    if (this.#body.isComplete || this.#body.bytes >= this.#untilBytes) this.#done();
-  }
-}
-
-/** Takes what comes while the handler is asked. */
-class LateBody implements ClientListener {
-  isGone = false;
-  readonly #body: RequestBody;
-
-  constructor(client: ClientRequest, body: RequestBody) {
-    this.#body = body;
-    client.listener = this;
-  }
-
-  body(client: ClientRequest, body: Bytes, more: boolean): void {
-    this.#body.add(body, more);
-    client.session.grant(body.length);
-  }
-
-  drained(): void {}
-
-  proceeded(): void {}
-
-  gone(): void {
-    this.isGone = true;
-  }
-}
-
