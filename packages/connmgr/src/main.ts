@@ -11,6 +11,9 @@ import { Engine } from "./shell/engine.ts";
 const DRAIN_MS = 2000;
 const BACKLOG = 4096;
 
+/** Body bytes our own proxy and handler may send ahead of a client. */
+const WINDOW_BYTES = 131_072;
+
 await runDaemon({ name: "connmgr", start });
 
 async function start(context: DaemonContext): Promise<DaemonHandle> {
@@ -23,6 +26,10 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     {
       instanceId,
       bufferSize: runner.client_buffer_size,
+      // The original's window is its buffer: a round trip for every 8 KB.
+      windowBytes: ownProxy
+        ? Math.max(runner.client_buffer_size, WINDOW_BYTES)
+        : runner.client_buffer_size,
       headersMax: runner.client_headers_max,
       connectionsMax: runner.client_maxconn,
       perAddressMax: runner.client_maxconn_per_address,

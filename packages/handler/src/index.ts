@@ -1,1 +1,4 @@
-export { HandlerCore } from "./core/handler-core.ts";
+export { type ControlTarget, answerControl } from "./core/control-api.ts";
+export { type CommandTarget, runCommand } from "./core/commands.ts";
+export { type CoreOptions, HandlerCore, TICK_MS } from "./core/handler-core.ts";
+export type { CoreSettings, HandlerOutputs } from "./core/services.ts";

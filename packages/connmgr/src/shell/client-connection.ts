@@ -615,7 +615,7 @@ export class ClientConnection {
     }
     const session = this.#exchange?.session;
     if (session === undefined || this.#ungranted === 0 || session.ended) return;
-    if (session.inCredits > this.#engine.settings.bufferSize / 2) return;
+    if (session.inCredits > this.#engine.settings.windowBytes / 2) return;
     session.grant(this.#ungranted);
     this.#ungranted = 0;
     this.#engine.pump(this);

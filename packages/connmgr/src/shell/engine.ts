@@ -9,6 +9,8 @@ export interface ConnmgrSettings {
   readonly instanceId: string;
   /** Request heads, and the credit window towards a client. */
   readonly bufferSize: number;
+  /** Body bytes a server may send ahead of what the client has taken. */
+  readonly windowBytes: number;
   readonly headersMax: number;
   readonly connectionsMax: number;
   readonly perAddressMax: number;
@@ -134,7 +136,7 @@ export class Engine {
       from: this.settings.instanceId,
       id: `0-${connection.slot}-${this.#generation.toString(16)}`,
       nowMs: this.#clock.nowMs(),
-      credits: this.settings.bufferSize,
+      credits: this.settings.windowBytes,
       offerRouter: true,
     });
     // The schedule reads `connection.session`, which the connection sets right after this.

@@ -117,7 +117,7 @@ export class WebSocketClient {
   /** The socket took all bytes: credits go back in halves of the window. */
   granted(): void {
     if (this.#ungranted === 0 || this.session.ended) return;
-    if (this.session.inCredits > this.#ports.settings.bufferSize / 2) return;
+    if (this.session.inCredits > this.#ports.settings.windowBytes / 2) return;
     this.session.grant(this.#ungranted);
     this.#ungranted = 0;
   }

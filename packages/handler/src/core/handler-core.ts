@@ -56,7 +56,7 @@ export class HandlerCore {
     this.#nowMs = nowMs;
     this.#nextSecondMs = nowMs + SECOND_MS;
     const wheel = new TimerWheel<Due>(TICK_MS, WHEEL_SLOTS, nowMs);
-    const requests = new InternalRequests(settings.instanceId, {
+    const requests = new InternalRequests(settings.instanceId, settings.recoverConcurrency, {
       sendFirst: (packet) => outputs.requestFirst(packet),
       send: (to, packet) => outputs.requestFollowUp(to, packet),
     });

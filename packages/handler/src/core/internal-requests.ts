@@ -38,13 +38,21 @@ export interface RequestOutputs {
 export class InternalRequest implements Scheduled {
   readonly session: Session;
   readonly listener: RequestListener;
+  /** Of requests that ask for what was missed. */
+  readonly group: Group | undefined;
   readonly #owner: InternalRequests;
   keepAliveSlot?: number;
   hasHead = false;
 
-  constructor(session: Session, listener: RequestListener, owner: InternalRequests) {
+  constructor(
+    session: Session,
+    listener: RequestListener,
+    group: Group | undefined,
+    owner: InternalRequests,
+  ) {
     this.session = session;
     this.listener = listener;
+    this.group = group;
     this.#owner = owner;
   }
 
@@ -61,16 +69,34 @@ export class InternalRequest implements Scheduled {
   }
 }
 
-/** All requests of the handler that are under way. */
+/** Requests that are the same but for the client: the proxy makes one request to the backend of them. */
+interface Group {
+  readonly key: string;
+  isRunning: boolean;
+  readonly members: Set<InternalRequest>;
+  /** Members that have not been sent yet. */
+  readonly waiting: Map<InternalRequest, Packet>;
+}
+
+/**
+ * All requests of the handler that are under way. Those that ask for what was missed come in storms:
+ * equal ones go together, and only so many different ones at a time.
+ */
 export class InternalRequests {
   readonly #from: string;
   readonly #outputs: RequestOutputs;
   readonly #requests = new Map<string, InternalRequest>();
   readonly #keepAlives = new KeepAliveSchedule<InternalRequest>();
+  readonly #concurrency: number;
+  readonly #groups = new Map<string, Group>();
+  readonly #queue = new Set<Group>();
+  #running = 0;
   #count = 0;
 
-  constructor(from: string, outputs: RequestOutputs) {
+  /** `concurrency`: different shared requests at a time. */
+  constructor(from: string, concurrency: number, outputs: RequestOutputs) {
     this.#from = from;
+    this.#concurrency = concurrency;
     this.#outputs = outputs;
   }
 
@@ -89,18 +115,68 @@ export class InternalRequests {
       credits: INITIAL_CREDITS,
       offerRouter: true,
     });
-    const request = new InternalRequest(session, listener, this);
-    this.#requests.set(session.id, request);
-    this.#keepAlives.add(request);
+    const group = data.autoShare === true ? this.#groupOf(data) : undefined;
+    const request = new InternalRequest(session, listener, group, this);
     const first = new Packet();
     first.method = data.method;
     first.uri = data.uri;
     first.headers = data.headers;
     first.body = data.body;
     first.passthrough = passthrough(data);
-    session.open(first);
-    this.flush(request);
+    if (group === undefined) this.#send(request, first);
+    else this.#join(group, request, first);
     return request;
+  }
+
+  #send(request: InternalRequest, first: Packet): void {
+    this.#requests.set(request.session.id, request);
+    this.#keepAlives.add(request);
+    request.session.open(first);
+    this.flush(request);
+  }
+
+  #groupOf(data: InternalRequestData): Group {
+    const key = [data.method, data.uri, data.route, data.trusted, ...data.headers].join("\n");
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      group = { key, isRunning: false, members: new Set(), waiting: new Map() };
+      this.#groups.set(key, group);
+    }
+    return group;
+  }
+
+  #join(group: Group, request: InternalRequest, first: Packet): void {
+    group.members.add(request);
+    if (group.isRunning) {
+      this.#send(request, first);
+      return;
+    }
+    group.waiting.set(request, first);
+    this.#queue.add(group);
+    this.#startGroups();
+  }
+
+  #startGroups(): void {
+    for (const group of this.#queue) {
+      if (this.#running >= this.#concurrency) return; // Limit: recover_concurrency
+      this.#queue.delete(group);
+      group.isRunning = true;
+      this.#running += 1;
+      for (const [request, first] of group.waiting) this.#send(request, first);
+      group.waiting.clear();
+    }
+  }
+
+  #leave(request: InternalRequest): void {
+    const { group } = request;
+    if (group === undefined || !group.members.delete(request)) return;
+    group.waiting.delete(request);
+    if (group.members.size > 0) return;
+    this.#groups.delete(group.key);
+    this.#queue.delete(group);
+    if (!group.isRunning) return;
+    this.#running -= 1;
+    this.#startGroups();
   }
 
   receive(packet: Packet, nowMs: number): void {
@@ -116,7 +192,7 @@ export class InternalRequests {
     const { packets, expired } = this.#keepAlives.tick(nowMs);
     for (const { to, packet } of packets) this.#outputs.send(to, packet);
     for (const request of expired) {
-      this.#requests.delete(request.session.id);
+      this.forget(request);
       request.listener.onFailed("connection-timeout", nowMs);
     }
   }
@@ -132,6 +208,7 @@ export class InternalRequests {
   forget(request: InternalRequest): void {
     this.#requests.delete(request.session.id);
     this.#keepAlives.remove(request);
+    this.#leave(request);
   }
 
   #receive(id: string, packet: Packet, seq: number | undefined, nowMs: number): void {

@@ -25,6 +25,8 @@ export interface CoreSettings {
   readonly updateOnFirstSubscription: boolean;
   readonly connectionSubscriptionMax: number;
   readonly subscriptionLingerMs: number;
+  /** Different requests that ask for what was missed, at a time. */
+  readonly recoverConcurrency: number;
 }
 
 /** What the core asks its shell to do; all of it returns at once. */

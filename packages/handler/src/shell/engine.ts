@@ -196,6 +196,7 @@ function coreSettings(instanceId: string, settings: HandlerSettings): CoreSettin
     updateOnFirstSubscription: settings.update_on_first_subscription,
     connectionSubscriptionMax: settings.connection_subscription_max,
     subscriptionLingerMs: settings.subscription_linger * 1000,
+    recoverConcurrency: settings.recover_concurrency,
   };
 }
 
