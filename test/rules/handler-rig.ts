@@ -80,6 +80,8 @@ export class HandlerRig {
   readonly subscriptions: string[] = [];
   readonly stats: (StatsFields & { topic: string })[] = [];
   readonly toClients: Packet[] = [];
+  /** What clients do about what they got; packets never cross within one step of the core. */
+  readonly #reactions: (() => void)[] = [];
   #nextId = 0;
 
   constructor(settings: Partial<CoreSettings> = {}) {
@@ -146,6 +148,7 @@ export class HandlerRig {
     while (this.nowMs < untilMs) {
       this.nowMs = Math.min(this.nowMs + TICK_MS, untilMs);
       this.core.tick(this.nowMs);
+      this.#settle();
     }
   }
 
@@ -186,6 +189,7 @@ export class HandlerRig {
     );
     if (!args.ok) throw new Error(args.error);
     const reply = this.core.accept(args.value as TnetMap, "proxy", this.nowMs);
+    this.#settle();
     return { reply, clients };
   }
 
@@ -222,6 +226,7 @@ export class HandlerRig {
     const parsed = parsePublishBody(fromUtf8(JSON.stringify({ items })));
     if (!parsed.ok) throw new Error(parsed.error);
     this.core.publish(parsed.value, this.nowMs);
+    this.#settle();
   }
 
   /** An item for one format. */
@@ -246,6 +251,7 @@ export class HandlerRig {
     packet.body = body;
     packet.multi = true;
     this.core.requestPacket(packet, this.nowMs);
+    this.#settle();
   }
 
   fail(asked: Asked, condition: string): void {
@@ -257,6 +263,7 @@ export class HandlerRig {
     packet.type = "error";
     packet.condition = condition;
     this.core.requestPacket(packet, this.nowMs);
+    this.#settle();
   }
 
   /** Requests not answered yet. */
@@ -279,6 +286,7 @@ export class HandlerRig {
     client.seq += 1;
     fill(packet);
     this.core.clientPacket(packet, this.nowMs);
+    this.#settle();
   }
 
   // WebSockets
@@ -337,9 +345,11 @@ export class HandlerRig {
 
   #received(client: Client, packet: Packet): void {
     if (packet.type === "handoff-start") {
-      this.fromClient(client, (answer) => {
-        answer.type = "handoff-proceed";
-      });
+      this.#reactions.push(() =>
+        this.fromClient(client, (answer) => {
+          answer.type = "handoff-proceed";
+        }),
+      );
       return;
     }
     if (packet.type === "cancel" || packet.type === "error") client.end ??= "cancel";
@@ -354,10 +364,17 @@ export class HandlerRig {
     if (body !== "") client.pieces.push(body);
     if (!packet.more) client.end ??= "complete";
     else if (body.length > 0 && !client.isStalled)
-      this.fromClient(client, (answer) => {
-        answer.type = "credit";
-        answer.credits = body.length;
-      });
+      this.#reactions.push(() =>
+        this.fromClient(client, (answer) => {
+          answer.type = "credit";
+          answer.credits = body.length;
+        }),
+      );
+  }
+
+  #settle(): void {
+    for (let next = this.#reactions.shift(); next !== undefined; next = this.#reactions.shift())
+      next();
   }
 }
 

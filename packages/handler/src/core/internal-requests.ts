@@ -43,6 +43,8 @@ export class InternalRequest implements Scheduled {
   readonly #owner: InternalRequests;
   keepAliveSlot?: number;
   hasHead = false;
+  /** Nobody listens any more. */
+  isCancelled = false;
 
   constructor(
     session: Session,
@@ -63,6 +65,7 @@ export class InternalRequest implements Scheduled {
   }
 
   cancel(): void {
+    this.isCancelled = true;
     this.session.cancel();
     this.#owner.flush(this);
     this.#owner.forget(this);
@@ -240,8 +243,8 @@ export class InternalRequests {
       request.hasHead = true;
       listener.onHead(packet.code, packet.headers ?? [], nowMs);
     }
-    if (packet.body.length > 0) listener.onBody(packet.body, nowMs);
-    if (!packet.more) listener.onDone(nowMs);
+    if (packet.body.length > 0 && !request.isCancelled) listener.onBody(packet.body, nowMs);
+    if (!packet.more && !request.isCancelled) listener.onDone(nowMs);
   }
 }
 
