@@ -19,6 +19,14 @@ export function startGripBackend(): Promise<Backend> {
           response.setHeader("Content-Type", "text/plain");
           response.end("[open]\n");
           return;
+        case "/answer": {
+          // Headers, status and size of the body as the query says.
+          for (const [name, value] of url.searchParams)
+            if (/^[A-Z]/.test(name)) response.appendHeader(name, value);
+          response.statusCode = Number(url.searchParams.get("status") ?? 200);
+          response.end("x".repeat(Number(url.searchParams.get("size") ?? 1)));
+          return;
+        }
         case "/poll":
           response.setHeader("Grip-Hold", "response");
           response.setHeader("Grip-Channel", channel);

@@ -67,10 +67,12 @@ export type {
 } from "./publish-formats.ts";
 export {
   decodePublishMessage,
+  ITEM_CHANNELS_MAX,
   type PublishItem,
   parseItem,
   parseItemList,
   parsePublishBody,
+  Receipt,
 } from "./publish-item.ts";
 export {
   parseKey,

@@ -112,7 +112,7 @@ describe("given published items", () => {
     for (const text of [sized, `T${sized}`, 'J{"channel":"c","http-stream":{"content":"hi"}}'])
       expect(decodePublishMessage(Buffer.from(text))).toMatchObject({
         ok: true,
-        value: { channel: "c", httpStream: { content: "hi" } },
+        value: [{ channel: "c", httpStream: { content: "hi" } }],
       });
     for (const text of ["{}", "J{", "9999:x,", ""])
       expect(decodePublishMessage(Buffer.from(text)).ok).toBe(false);

@@ -32,7 +32,37 @@ export interface PublishItem {
   readonly httpResponse: HttpResponseFormat | undefined;
   readonly httpStream: HttpStreamFormat | undefined;
   readonly wsMessage: WsMessageFormat | undefined;
+  /** Ours: for this one connection, whatever it listens to; `channel` is empty then. */
+  readonly connection?: string;
+  /** Who wants to know what became of it. */
+  readonly receipt?: Receipt;
 }
+
+/** What became of one item at its receivers. */
+export class Receipt {
+  receivers = 0;
+  delivered = 0;
+  filtered = 0;
+  dropped = 0;
+  /** It has been handed to all who listen; until then it waits for the one before it. */
+  isTaken = false;
+
+  settle(outcome: "delivered" | "filtered" | "dropped"): void {
+    this[outcome] += 1;
+  }
+
+  get isSettled(): boolean {
+    return this.isTaken && this.pending === 0;
+  }
+
+  /** Receivers that are not decided yet: rate limits, network filters. */
+  get pending(): number {
+    return this.receivers - this.delivered - this.filtered - this.dropped;
+  }
+}
+
+/** Limit: channels one item may name. */
+export const ITEM_CHANNELS_MAX = 1000;
 
 const FORMATS = ["http-response", "http-stream", "ws-message"] as const;
 const ITEM = "publish item object";
@@ -48,7 +78,10 @@ export function parseItem(value: Tnet, isJson: boolean, topic?: string): Result<
   if (!(value instanceof Map)) return fail(`${ITEM} is not an object`);
   const wrong = (key: string) => fail(`${ITEM} contains '${key}' with wrong type`);
   let channel = topic;
-  if (channel === undefined || channel === "") {
+  const connection = toText(value.get("connection"));
+  if (connection === undefined && value.has("connection")) return wrong("connection");
+  if (connection !== undefined && topic === undefined) channel = "";
+  else if (channel === undefined || channel === "") {
     if (!value.has("channel")) return fail(`${ITEM} does not contain 'channel'`);
     channel = toText(value.get("channel"));
     if (channel === undefined) return wrong("channel");
@@ -83,7 +116,29 @@ export function parseItem(value: Tnet, isJson: boolean, topic?: string): Result<
     size,
     noSeq,
     ...formats.value,
+    ...(connection === undefined || topic !== undefined
+      ? {}
+      : { connection: detach(connection) }),
   });
+}
+
+/** The same, where one item may name several `channels`. */
+function parseItems(value: Tnet, isJson: boolean, topic?: string): Result<PublishItem[]> {
+  const channels =
+    value instanceof Map && topic === undefined && !value.has("channel")
+      ? value.get("channels")
+      : undefined;
+  if (channels === undefined) {
+    const item = parseItem(value, isJson, topic);
+    return item.ok ? ok([item.value]) : item;
+  }
+  const names = Array.isArray(channels) ? channels.map(toText) : [];
+  // Limit: ITEM_CHANNELS_MAX
+  if (names.length === 0 || names.length > ITEM_CHANNELS_MAX || names.includes(undefined))
+    return fail(`${ITEM} contains 'channels' with wrong type`);
+  const first = parseItem(value, isJson, names[0] as string);
+  if (!first.ok) return first;
+  return ok(names.map((name) => ({ ...first.value, channel: detach(name as string) })));
 }
 
 type Formats = Pick<PublishItem, "httpResponse" | "httpStream" | "wsMessage">;
@@ -120,13 +175,13 @@ function optional<T>(
 }
 
 /** One message of the PULL or SUB socket: `T` tnetstring, `J` JSON, or a bare tnetstring. */
-export function decodePublishMessage(frame: Uint8Array, topic?: string): Result<PublishItem> {
+export function decodePublishMessage(frame: Uint8Array, topic?: string): Result<PublishItem[]> {
   if (frame[0] === 0x4a) {
     const json = parseJson(frame.subarray(1));
-    return json.ok ? parseItem(json.value, true, topic) : json;
+    return json.ok ? parseItems(json.value, true, topic) : json;
   }
   const decoded = decode(frame[0] === 0x54 ? frame.subarray(1) : frame);
-  return decoded.ok ? parseItem(decoded.value, false, topic) : decoded;
+  return decoded.ok ? parseItems(decoded.value, false, topic) : decoded;
 }
 
 /**
@@ -140,9 +195,9 @@ export function parseItemList(value: Tnet, isJson: boolean): Result<PublishItem[
   if (!Array.isArray(list)) return fail("Invalid format: object contains 'items' with wrong type");
   const items: PublishItem[] = [];
   for (const one of list) {
-    const item = parseItem(one, isJson);
-    if (!item.ok) return fail(`Invalid format: ${item.error}`);
-    items.push(item.value);
+    const parsed = parseItems(one, isJson);
+    if (!parsed.ok) return fail(`Invalid format: ${parsed.error}`);
+    items.push(...parsed.value);
   }
   return ok(items);
 }

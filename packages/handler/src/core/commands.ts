@@ -1,5 +1,6 @@
-import { type PublishItem, parseItemList } from "@pushpin/grip";
+import { type PublishItem, parseItemList, type Receipt } from "@pushpin/grip";
 import type { TnetInput, TnetMap } from "@pushpin/tnetstrings";
+import { receiptCounts } from "./control-api.ts";
 import type { RpcReply, RpcResult } from "@pushpin/zrpc";
 
 /** Where the public ZeroMQ sockets are; absent ones are left out. */
@@ -11,6 +12,10 @@ export interface ZmqUris {
 
 export interface CommandTarget {
   publish(items: readonly PublishItem[]): void;
+  publishWithReceipts(
+    items: readonly PublishItem[],
+    done: (receipts: readonly Receipt[]) => void,
+  ): void;
   recover(): void;
   knows(id: string): boolean;
   /** Cids of the WebSockets that listen to a channel. */
@@ -33,6 +38,13 @@ export function runCommand(
     case "publish": {
       const items = parseItemList(args, false);
       if (!items.ok) return reply(badRequest(items.error));
+      if (args.get("receipt") === true)
+        return target.publishWithReceipts(items.value, (receipts) =>
+          reply({
+            success: true,
+            value: items.value.map((item, i) => receiptCounts(item, receipts[i] as Receipt)),
+          }),
+        );
       reply(DONE);
       return target.publish(items.value);
     }

@@ -1,4 +1,5 @@
-import { type PublishItem, parsePublishBody } from "@pushpin/grip";
+import { type PublishItem, parsePublishBody, type Receipt } from "@pushpin/grip";
+import { fromUtf8, toUtf8 } from "@pushpin/tnetstrings";
 import {
   type AnswerFormat,
   type ControlRequest,
@@ -8,6 +9,11 @@ import {
 
 export interface ControlTarget {
   publish(items: readonly PublishItem[]): void;
+  /** The same; `done` learns what became of each item, or what is known of it after a while. */
+  publishWithReceipts(
+    items: readonly PublishItem[],
+    done: (receipts: readonly Receipt[]) => void,
+  ): void;
   recover(): void;
 }
 
@@ -20,10 +26,22 @@ const NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and app
 export function answerControl(
   request: ControlRequest,
   target: ControlTarget,
-): { response: ControlResponse; run?: () => void } {
+):
+  | { readonly response: ControlResponse; readonly run?: () => void }
+  | { readonly later: (respond: (response: ControlResponse) => void) => void } {
   const format = chooseFormat(request.headers);
   if (format === undefined) return { response: text(406, NOT_ACCEPTABLE) };
   const { target: path } = request;
+  if (RECEIPT.test(path) && request.method === "POST") {
+    const items = parsePublishBody(request.body);
+    if (!items.ok) return { response: text(400, items.error) };
+    return {
+      later: (respond) =>
+        target.publishWithReceipts(items.value, (receipts) =>
+          respond(withReceipts(items.value, receipts)),
+        ),
+    };
+  }
   switch (path.endsWith("/") ? path.slice(0, -1) : path) {
     case "":
     case "/":
@@ -43,6 +61,45 @@ export function answerControl(
     default:
       return { response: text(404, "Not Found") };
   }
+}
+
+/** Ours: old publishers never ask for it. */
+const RECEIPT = /^\/publish\/?\?receipt=1$/;
+
+/** Counts as both the control port and the command socket tell them. */
+export function receiptCounts(item: PublishItem, receipt: Receipt) {
+  const { receivers, delivered, filtered, dropped } = receipt;
+  return {
+    channel: item.channel,
+    ...(item.connection === undefined ? {} : { connection: item.connection }),
+    ...(item.id === undefined ? {} : { id: item.id }),
+    receivers,
+    delivered,
+    filtered,
+    dropped,
+    pending: receipt.pending,
+    taken: receipt.isTaken,
+  };
+}
+
+function withReceipts(
+  items: readonly PublishItem[],
+  receipts: readonly Receipt[],
+): ControlResponse {
+  const counts = items.map((item, i) => {
+    const { channel, connection, id, ...rest } = receiptCounts(item, receipts[i] as Receipt);
+    return {
+      channel: toUtf8(channel),
+      ...(connection === undefined ? {} : { connection: toUtf8(connection) }),
+      ...(id === undefined ? {} : { id: toUtf8(id) }),
+      ...rest,
+    };
+  });
+  return {
+    code: 200,
+    contentType: "application/json",
+    body: fromUtf8(`${JSON.stringify({ message: "Published", receipts: counts })}\n`),
+  };
 }
 
 function text(code: number, body: string): ControlResponse {

@@ -1,5 +1,5 @@
 import { TimerWheel } from "@pushpin/clock";
-import type { SessionDetectRule } from "@pushpin/grip";
+import { Receipt, type SessionDetectRule } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
 import type { TnetMap } from "@pushpin/tnetstrings";
 import { KeepAliveSchedule, type Packet } from "@pushpin/zhttp";
@@ -26,6 +26,8 @@ import type { WsSession } from "./websocket/ws-session.ts";
 export const TICK_MS = 25;
 const WHEEL_SLOTS = 4096;
 const SECOND_MS = 1000;
+/** Publishers who ask for receipts wait this long at most. */
+const RECEIPT_WAIT_MS = 1000;
 
 export interface CoreOptions {
   readonly settings: CoreSettings;
@@ -48,6 +50,11 @@ export class HandlerCore {
   readonly #accept: AcceptService;
   readonly #publisher: Publisher;
   readonly #network: NetworkFilters;
+  readonly #receipts = new Set<{
+    readonly receipts: readonly Receipt[];
+    readonly dueMs: number;
+    readonly done: (receipts: readonly Receipt[]) => void;
+  }>();
   #nextSecondMs: number;
   #nowMs: number;
 
@@ -137,8 +144,44 @@ export class HandlerCore {
 
   publish(items: readonly PublishItem[], nowMs: number): void {
     this.#nowMs = nowMs;
-    for (const item of items) this.#publisher.publish(item, nowMs);
+    for (const item of items) {
+      if (item.connection === undefined) this.#publisher.publish(item, nowMs);
+      else this.#publishTo(item.connection, item, nowMs);
+    }
     this.ws.out.flush();
+  }
+
+  /** `done` is called when all is decided, or after `RECEIPT_WAIT_MS` with what is known. */
+  publishWithReceipts(
+    items: readonly PublishItem[],
+    nowMs: number,
+    done: (receipts: readonly Receipt[]) => void,
+  ): void {
+    const receipts = items.map(() => new Receipt());
+    this.publish(
+      items.map((item, i) => ({ ...item, receipt: receipts[i] as Receipt })),
+      nowMs,
+    );
+    if (receipts.every((one) => one.isSettled)) done(receipts);
+    else this.#receipts.add({ receipts, dueMs: nowMs + RECEIPT_WAIT_MS, done });
+  }
+
+  #publishTo(id: string, item: PublishItem, nowMs: number): void {
+    const { receipt } = item;
+    if (receipt !== undefined) receipt.isTaken = true;
+    const one = this.#holds.get(id) ?? this.ws.get(id);
+    if (one === undefined) return;
+    if (receipt !== undefined) receipt.receivers = 1;
+    const isDone = one.direct(item, nowMs);
+    receipt?.settle(isDone ? "delivered" : "dropped");
+  }
+
+  #answerReceipts(nowMs: number): void {
+    for (const waiting of this.#receipts) {
+      if (nowMs < waiting.dueMs && !waiting.receipts.every((one) => one.isSettled)) continue;
+      this.#receipts.delete(waiting);
+      waiting.done(waiting.receipts);
+    }
   }
 
   /** Whatever may have been missed is asked for. */
@@ -166,6 +209,7 @@ export class HandlerCore {
     updates.advance(nowMs);
     this.#publisher.advance(nowMs);
     this.#network.advance(nowMs);
+    if (this.#receipts.size > 0) this.#answerReceipts(nowMs);
     if (nowMs >= this.#nextSecondMs) {
       this.#nextSecondMs = Math.max(this.#nextSecondMs + SECOND_MS, nowMs);
       this.#second(nowMs);

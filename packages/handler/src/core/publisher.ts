@@ -13,6 +13,11 @@ import type { WsSession } from "./websocket/ws-session.ts";
 /** Block counts are off. */
 const NO_BLOCKS = -1;
 
+interface Receiver {
+  /** False if it came too late, or there is no room for it. */
+  deliver(item: PublishItem, nowMs: number): boolean;
+}
+
 /** Brings items to whoever listens to their channels: order, limits, fan-out (handler.md 8, 9). */
 export class Publisher {
   /** Deliveries refused by the rate limiter. */
@@ -53,6 +58,7 @@ export class Publisher {
     this.#nowMs = nowMs;
     const { services } = this;
     services.stats.received(this.#largestBlocks(item));
+    if (item.receipt !== undefined) item.receipt.isTaken = true;
     const channel = services.subscriptions.get(item.channel);
     if (channel === undefined) return;
     let receivers = 0;
@@ -82,6 +88,7 @@ export class Publisher {
   #note(item: PublishItem, transport: Transport, receivers: number, blocks: number): number {
     const total = blocks === NO_BLOCKS ? NO_BLOCKS : blocks * receivers;
     this.#services.stats.message(item.channel, item.id, transport, receivers, total);
+    if (item.receipt !== undefined) item.receipt.receivers += receivers;
     return receivers;
   }
 
@@ -89,8 +96,7 @@ export class Publisher {
     const tally = new Tally(this.#services, item, "http-response", blocks);
     for (const hold of [...holds]) {
       tally.add(hold.origin.statsRoute, hold.origin.sid);
-      if (this.#limiter.isUnlimited) hold.deliver(item, this.#nowMs);
-      else this.#limited(hold.origin.statsRoute, blocks, () => hold.deliver(item, this.#nowMs));
+      this.#deliver(item, hold, hold.origin.statsRoute, blocks);
     }
     tally.end();
   }
@@ -102,7 +108,7 @@ export class Publisher {
     if (!this.#limiter.isUnlimited) {
       for (const hold of holds) {
         tally.add(hold.origin.statsRoute, hold.origin.sid);
-        this.#limited(hold.origin.statsRoute, blocks, () => hold.deliver(item, this.#nowMs));
+        this.#deliver(item, hold, hold.origin.statsRoute, blocks);
       }
       tally.end();
       return;
@@ -116,8 +122,9 @@ export class Publisher {
       tally.add(hold.origin.statsRoute, hold.origin.sid);
       if (isPlain && hold.isPlain(item) && fanOut.add(hold.session)) {
         tally.contentBytes += format.content.length;
+        item.receipt?.settle("delivered");
         hold.wrote(item, nowMs);
-      } else hold.deliver(item, nowMs);
+      } else if (!hold.deliver(item, nowMs)) item.receipt?.settle("dropped");
     }
     fanOut.end();
     tally.end();
@@ -138,18 +145,28 @@ export class Publisher {
         : undefined;
     for (const session of sessions) {
       tally.add(session.statsRoute, session.sid);
-      if (!this.#limiter.isUnlimited)
-        this.#limited(session.statsRoute, blocks, () => session.deliver(item, this.#nowMs));
-      else if (template !== undefined && session.isPlain(item))
+      if (template !== undefined && session.isPlain(item)) {
         this.#ws.out.addEncoded(session.peer, template.encode(session.cid));
-      else session.deliver(item, this.#nowMs);
+        item.receipt?.settle("delivered");
+      } else this.#deliver(item, session, session.statsRoute, blocks);
     }
     tally.end();
   }
 
-  #limited(route: string, blocks: number, action: () => boolean): void {
+  /** Now, or when the rate allows it. */
+  #deliver(item: PublishItem, to: Receiver, route: string, blocks: number): void {
+    if (this.#limiter.isUnlimited) {
+      if (!to.deliver(item, this.#nowMs)) item.receipt?.settle("dropped");
+      return;
+    }
+    const action = () => {
+      const isDone = to.deliver(item, this.#nowMs);
+      if (!isDone) item.receipt?.settle("dropped");
+      return isDone;
+    };
     const weight = blocks === NO_BLOCKS ? 1 : blocks;
     if (this.#limiter.add(route, weight, action, this.#nowMs)) return;
+    item.receipt?.settle("dropped");
     this.refused += 1;
     const { log, settings } = this.#services;
     log.warn(`exceeded publish hwm (${settings.messageHwm}), dropping message`);

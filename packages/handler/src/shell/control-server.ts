@@ -90,6 +90,14 @@ export class ControlServer {
       if (step.end) finish(socket);
       if (step.request === undefined) return;
       const answer = answerControl(step.request, options.target);
+      if ("later" in answer) {
+        answer.later((response) => {
+          if (socket.destroyed) return;
+          socket.write(exchange.respond(response).send, "latin1");
+          finish(socket);
+        });
+        return;
+      }
       socket.write(exchange.respond(answer.response).send, "latin1");
       finish(socket);
       answer.run?.();

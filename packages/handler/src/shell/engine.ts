@@ -1,6 +1,6 @@
 import type { Clock } from "@pushpin/clock";
 import type { HandlerSettings } from "@pushpin/config";
-import { decodePublishMessage, type PublishItem } from "@pushpin/grip";
+import { decodePublishMessage, type PublishItem, type Receipt } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
 import type { Result, TnetInput, TnetMap } from "@pushpin/tnetstrings";
 import { decodeStatsPacket, type StatsRecorder } from "@pushpin/stats";
@@ -141,9 +141,16 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     this.#options.sockets().proxyCommand.callLater(method, args, done);
   }
 
-  #published(item: Result<PublishItem>): void {
+  publishWithReceipts(
+    items: readonly PublishItem[],
+    done: (receipts: readonly Receipt[]) => void,
+  ): void {
+    this.core.publishWithReceipts(items, this.#nowMs(), done);
+  }
+
+  #published(item: Result<PublishItem[]>): void {
     if (item.ok) {
-      this.core.publish([item.value], this.#nowMs());
+      this.core.publish(item.value, this.#nowMs());
       return;
     }
     this.malformed += 1;

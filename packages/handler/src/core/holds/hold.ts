@@ -3,6 +3,7 @@ import { type Packet, type Received, type Scheduled, Session } from "@pushpin/zh
 import type { HttpRequestData, InspectResult, RequestState } from "@pushpin/zrpc";
 import type { InternalRequestData } from "../internal-requests.ts";
 import type { Due } from "../link-timers.ts";
+import type { PublishItem } from "../publish-item.ts";
 import type { Services } from "../services.ts";
 
 /** What all clients of one accept have in common. */
@@ -66,6 +67,8 @@ export abstract class Hold implements Scheduled, Due {
   }
 
   abstract due(nowMs: number): void;
+  /** An item for this very connection; false if there is nothing in it for it. */
+  abstract direct(item: PublishItem, nowMs: number): boolean;
   /** The session has taken a packet of its client. */
   protected abstract received(received: Received, nowMs: number): void;
   protected abstract unsubscribeAll(nowMs: number): void;

@@ -76,6 +76,19 @@ export class ResponseHold extends Hold implements Updatable {
     this.flush();
   }
 
+  /** An item for this very connection; false if there is nothing in it for a long poll. */
+  direct(item: PublishItem, nowMs: number): boolean {
+    const format = item.httpResponse;
+    if (format === undefined || this.state !== "holding") return false;
+    if (format.action === "hint") this.update("high", nowMs);
+    else if (format.action === "send") {
+      const body = this.#bodyOf(format);
+      if (body === undefined) return false;
+      this.#answer(mergeAnswer(this.#instruct.response, format, body), nowMs);
+    } else return false;
+    return true;
+  }
+
   /** False if the item came too late for this client. */
   deliver(item: PublishItem, nowMs: number): boolean {
     if (this.state === "filtering") {
@@ -159,12 +172,14 @@ export class ResponseHold extends Hold implements Updatable {
     if (subscription.prevId !== undefined) {
       if (subscription.prevId !== item.prevId) {
         this.services.sequencer.forgetLastId(item.channel);
+        item.receipt?.settle("dropped");
         this.update("low", nowMs);
         return;
       }
       // Ours: the id counts before filters run, so that templates render the new one.
       subscription.prevId = item.id;
     }
+    if (format.action !== "send") item.receipt?.settle("delivered");
     if (format.action === "hint") {
       this.update("high", nowMs);
       return;
@@ -172,15 +187,18 @@ export class ResponseHold extends Hold implements Updatable {
     if (format.action !== "send") return;
     const mismatch = contentFilterMismatch(subscription.filters, format.contentFilters);
     if (mismatch !== undefined) {
+      item.receipt?.settle("filtered");
       this.#drop(mismatch, nowMs);
       return;
     }
     const body = this.#bodyOf(format);
     if (body === undefined) {
+      item.receipt?.settle("dropped");
       this.#fail("failed to apply JSON patch", nowMs);
       return;
     }
     if (subscription.filters.length === 0) {
+      item.receipt?.settle("delivered");
       this.#answer(mergeAnswer(this.#instruct.response, format, body), nowMs);
       return;
     }
@@ -193,13 +211,20 @@ export class ResponseHold extends Hold implements Updatable {
         content: body,
       },
       nowMs,
-      (later, laterMs) => this.#filtered(later, format, laterMs),
+      (later, laterMs) => this.#filtered(later, item, format, laterMs),
     );
-    if (filtered !== undefined) this.#filtered(filtered, format, nowMs);
+    if (filtered !== undefined) this.#filtered(filtered, item, format, nowMs);
   }
 
-  #filtered(filtered: Filtered, format: HttpResponseFormat, nowMs: number): void {
-    if (this.state !== "filtering" || this.isReleased) return;
+  #filtered(
+    filtered: Filtered,
+    item: PublishItem,
+    format: HttpResponseFormat,
+    nowMs: number,
+  ): void {
+    const isHere = this.state === "filtering" && !this.isReleased;
+    item.receipt?.settle(isHere && filtered.action === "send" ? "delivered" : "filtered");
+    if (!isHere) return;
     this.state = "holding";
     if (filtered.action === "send")
       this.#answer(mergeAnswer(this.#instruct.response, format, filtered.content), nowMs);

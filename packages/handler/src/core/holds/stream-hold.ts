@@ -111,6 +111,16 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
     if (this.#instruct.nextLink !== undefined) this.#noteActivity(item.channel);
   }
 
+  /** An item for this very connection; false if there is nothing in it for a stream. */
+  direct(item: PublishItem, nowMs: number): boolean {
+    const format = item.httpStream;
+    if (format === undefined || this.state === "ending" || this.isReleased) return false;
+    if (format.action === "close") this.#end(nowMs);
+    else if (format.action === "send") this.#writeItem(item, format.content, nowMs);
+    else this.update("high", nowMs);
+    return true;
+  }
+
   /** False if the item was dropped for this client. */
   deliver(item: PublishItem, nowMs: number): boolean {
     if (this.state === "starting" || this.state === "ending" || this.isReleased) return false;
@@ -390,6 +400,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
     if (subscription.prevId !== undefined) {
       if (subscription.prevId !== item.prevId) {
         this.services.sequencer.forgetLastId(item.channel);
+        item.receipt?.settle("dropped");
         this.#queue = undefined;
         this.update("low", nowMs);
         return;
@@ -397,6 +408,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
       // Ours: the id counts before filters run, so that templates render the new one.
       subscription.prevId = item.id;
     }
+    if (format.action !== "send") item.receipt?.settle("delivered");
     if (format.action === "hint") {
       this.#queue = undefined;
       this.update("high", nowMs);
@@ -417,10 +429,12 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
   ): void {
     const mismatch = contentFilterMismatch(filters, format.contentFilters);
     if (mismatch !== undefined) {
+      item.receipt?.settle("filtered");
       this.#drop(mismatch, nowMs);
       return;
     }
     if (filters.length === 0) {
+      item.receipt?.settle("delivered");
       this.#writeItem(item, format.content, nowMs);
       return;
     }
@@ -444,6 +458,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
 
   #filtered(filtered: Filtered, item: PublishItem, nowMs: number): void {
     this.state = "holding";
+    item.receipt?.settle(filtered.action === "send" ? "delivered" : "filtered");
     if (filtered.action === "send") this.#writeItem(item, filtered.content, nowMs);
     else if (filtered.action === "error") this.#drop(`filter error: ${filtered.text}`, nowMs);
     const pending = this.#pendingUpdate;

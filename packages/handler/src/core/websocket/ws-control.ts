@@ -21,6 +21,10 @@ export class WsControl implements WsSessionOwner {
     );
   }
 
+  get(cid: string): WsSession | undefined {
+    return this.#sessions.get(cid);
+  }
+
   has(cid: string): boolean {
     return this.#sessions.has(cid);
   }

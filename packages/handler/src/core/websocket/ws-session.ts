@@ -215,6 +215,16 @@ export class WsSession implements Due {
     );
   }
 
+  /** An item for this very connection; false if there is nothing in it for a WebSocket. */
+  direct(item: PublishItem): boolean {
+    const format = item.wsMessage;
+    if (format === undefined || this.isClosed) return false;
+    if (format.action === "send")
+      this.#send({ type: "send", contentType: format.type, message: format.content });
+    else this.#act(format);
+    return true;
+  }
+
   /** False if it came too late for this session. */
   deliver(item: PublishItem, nowMs: number): boolean {
     if (this.isClosed) return false;
@@ -255,15 +265,18 @@ export class WsSession implements Due {
     const subscription = this.channels.get(item.channel);
     if (format === undefined || subscription === undefined) return;
     if (format.action !== "send") {
+      item.receipt?.settle("delivered");
       this.#act(format);
       return;
     }
     const mismatch = contentFilterMismatch(subscription.filters, format.contentFilters);
     if (mismatch !== undefined) {
+      item.receipt?.settle("filtered");
       this.#drop(mismatch);
       return;
     }
     if (subscription.filters.length === 0) {
+      item.receipt?.settle("delivered");
       this.#send({
         type: "send",
         contentType: format.type,
@@ -281,7 +294,7 @@ export class WsSession implements Due {
       },
       nowMs,
       (later, laterMs) => {
-        this.#filtered(later, format);
+        this.#filtered(later, item, format);
         while (!this.#filtering && !this.isClosed) {
           const next = this.#queue.shift();
           if (next === undefined) return;
@@ -289,11 +302,12 @@ export class WsSession implements Due {
         }
       },
     );
-    if (filtered !== undefined) this.#filtered(filtered, format);
+    if (filtered !== undefined) this.#filtered(filtered, item, format);
   }
 
-  #filtered(filtered: Filtered, format: WsMessageFormat): void {
+  #filtered(filtered: Filtered, item: PublishItem, format: WsMessageFormat): void {
     this.#filtering = false;
+    item.receipt?.settle(filtered.action === "send" && !this.isClosed ? "delivered" : "filtered");
     if (this.isClosed) return;
     if (filtered.action === "send")
       this.#send({
