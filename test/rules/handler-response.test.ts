@@ -192,6 +192,21 @@ describe("given a response hold", () => {
     expect(client.end).toBe("retry");
   });
 
+  test("when equal requests are given back, then they can share one request to the backend", () => {
+    const rig = new HandlerRig();
+    const request = (headers: string[], method = "GET") => ({ request: { method, headers } });
+    rig.hold(HOLD, "", request(["Host", "h"]));
+    rig.hold(HOLD, "", request(["Host", "h"]));
+    rig.hold(HOLD, "", request(["Host", "h", "Cookie", "a"]));
+    rig.hold(HOLD, "", request(["Host", "h"], "POST"));
+    rig.send("c", "http-response", { action: "hint" });
+    const keys = rig.retries.map((one) => one.inspect?.sharingKey);
+    expect(keys[0]).toBe(keys[1]);
+    expect(keys[0]).toBeDefined();
+    expect(keys[2]).not.toBe(keys[0]);
+    expect(keys[3]).toBeUndefined();
+  });
+
   test("handler R50: when there are more channels than allowed, then the first ones count", () => {
     const rig = new HandlerRig({ connectionSubscriptionMax: 3 });
     const client = rig.hold([...TEXT, "Grip-Hold", "response", "Grip-Channel", "a, b, c, d"]);

@@ -149,9 +149,22 @@ export class ResponseHold extends Hold implements Updatable {
         headers: [],
         body: "",
       },
-      inspect: { ...(origin.inspect ?? { noProxy: false }), lastIds },
+      inspect: {
+        ...(origin.inspect ?? { noProxy: false }),
+        lastIds,
+        ...this.#sharing(lastIds),
+      },
       ...(origin.route === undefined ? {} : { route: origin.route }),
     };
+  }
+
+  /** Requests that differ in nothing but the client become one request to the backend. */
+  #sharing(lastIds: ReadonlyMap<string, string>): { sharingKey?: string } {
+    const { original, inspect } = this.origin;
+    if (original?.method !== "GET" || original.body.length > 0) return {};
+    if (inspect?.sharingKey !== undefined) return {};
+    const known = [...lastIds].map(([channel, id]) => `${channel}=${id}`);
+    return { sharingKey: ["retry", original.uri, ...original.headers, ...known].join("\n") };
   }
 
   protected received(received: Received, nowMs: number): void {
