@@ -44,7 +44,7 @@ import type { ZhttpTargets } from "./zhttp-targets.ts";
 
 /** A request that is not answered in this time is acknowledged, so that its client can cancel it. */
 const ACKNOWLEDGE_AFTER_MS = 20;
-const TICK_MS = 100;
+export const TICK_MS = 100;
 const TICKS_PER_SECOND = 10;
 const SECONDS_PER_MINUTE = 60;
 /** Limit: requests that wait for their turn when `max_open_requests` is reached; then intake stops. */
@@ -174,7 +174,7 @@ export class Engine {
       this.#sockJs,
       () => this.routes,
     );
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer = setInterval(() => this.tick(), TICK_MS);
   }
 
   /** The first packet of a client's session. */
@@ -588,7 +588,8 @@ export class Engine {
     );
   }
 
-  #tick(): void {
+  /** What has to be done every `TICK_MS`; called by the engine's own timer. */
+  tick(): void {
     const nowMs = this.#options.clock.nowMs();
     this.#timers.advance(nowMs);
     this.#options.stats.flush();
