@@ -33,6 +33,8 @@ export interface Client {
   /** WebSocket: messages, and controls as `ping:x`, `close:4000 bye`. */
   readonly messages: string[];
   end: string | undefined;
+  /** Takes no more: credits are not given back. */
+  isStalled: boolean;
   seq: number;
   inSeq: number;
   partial: string;
@@ -332,6 +334,7 @@ export class ProxyRig {
       body: "",
       messages: [],
       end: undefined,
+      isStalled: false,
       seq: 1,
       inSeq: 0,
       partial: "",
@@ -406,7 +409,7 @@ export class ProxyRig {
   }
 
   #credit(client: Client, bytes: number): void {
-    if (bytes === 0) return;
+    if (bytes === 0 || client.isStalled) return;
     this.#reactions.push(() =>
       this.fromClient(client, (answer) => {
         answer.type = "credit";

@@ -44,6 +44,7 @@ describe("given a running installation", () => {
   };
 
   for (const service of SERVICES)
+    // proxy R157: new requests wait for the proxy's return.
     test(`when ${service} is killed, then it is started again and the others stay`, async () => {
       const before = new Map(SERVICES.map((one) => [one, pidOf(installation, one)]));
       const pid = before.get(service) as number;
@@ -63,7 +64,7 @@ describe("given a running installation", () => {
       expect(installation.runner.exit).toBeUndefined();
     });
 
-  test("when the routes file is replaced, then the new routes are in force", async () => {
+  test("proxy R27, R28: when the routes file is replaced or deleted, then the newest routes are in force", async () => {
     const file = join(installation.directory, "routes");
     expect((await HttpStream.whole(`${installation.url}/echo`)).status).toBe(200);
     writeFileSync(`${file}.new`, "other.test test\n");
@@ -76,9 +77,32 @@ describe("given a running installation", () => {
     renameSync(`${file}.new`, file);
     await until("the route to be back", works);
     await until("the complaint", () => /routes:2: /.test(installation.runner.output));
+    expect(installation.runner.output).toMatch(/routes loaded with 1 entries/);
+    rmSync(file);
+    await until("the warning", () =>
+      installation.runner.output.includes("unable to open routes file"),
+    );
+    expect(await works()).toBe(true);
+    writeFileSync(file, `* ${backend.address}\n`);
   });
 
-  test("when everything is told to stop, then all processes are gone within five seconds", async () => {
+  test("proxy R157: when the proxy is away, then requests wait for it, and held streams go on", async () => {
+    const stream = await HttpStream.open(`${installation.url}/stream?channel=away`);
+    await stream.received("[open]");
+    const pid = pidOf(installation, "proxy") as number;
+    process.kill(pid, "SIGKILL");
+    await until("its end", () => !isAlive(pid));
+    const waiting = HttpStream.whole(`${installation.url}/echo`);
+    await until("an item", async () => {
+      const formats = { "http-stream": { content: "still here" } };
+      await installation.publish({ channel: "away", formats });
+      return stream.text.includes("still here");
+    });
+    expect((await waiting).status).toBe(200);
+    stream.close();
+  });
+
+  test("proxy R158: when everything is told to stop, then all processes are gone within five seconds", async () => {
     const pids = SERVICES.map((one) => pidOf(installation, one) as number);
     const stream = await HttpStream.open(`${installation.url}/stream?channel=stop`);
     await stream.received("[open]");
@@ -115,6 +139,24 @@ describe("given separate log files", () => {
     expect(readFileSync(`${file}.1`, "utf8")).not.toContain("/echo?second");
     expect(readFileSync(file, "utf8")).toMatch(
       /^\[INFO\] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} GET .* code=200/m,
+    );
+  });
+});
+
+describe("given routes on the command line", () => {
+  let installation: Installation;
+
+  afterEach(() => installation?.stop());
+
+  test("proxy R29: when one is bad, then the others are in force, and the file does not count", async () => {
+    installation = await Installation.start({
+      routes: [`* ${backend.address}`],
+      arguments: ["--route=127.0.0.1 test", "--route=bad"],
+    });
+    const response = await HttpStream.whole(`${installation.url}/`);
+    expect(response.text).toBe("Hello from the Pushpin test handler!\n");
+    expect(installation.runner.output).toContain(
+      "<route>:1: must specify condition and at least one target",
     );
   });
 });
