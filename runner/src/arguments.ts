@@ -26,7 +26,9 @@ export function parseRunnerArguments(argv: readonly string[], version: string): 
     .version(false)
     .help(false)
     .scriptName("pushpin")
-    .usage("$0 [options]\n\nStarts Pushpin: connection manager, HTTP client, proxy and handler.")
+    .usage(
+      "$0 [options]\n$0 check|explain|publish --help\n\nStarts Pushpin: connection manager, HTTP client, proxy and handler.",
+    )
     .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
     .option("logfile", {
       type: "string",

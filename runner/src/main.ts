@@ -8,14 +8,17 @@ import { type OpenListener, openLocal, openTcp } from "./listeners.ts";
 import { levelOf } from "./log-level.ts";
 import { commandOf, findConfigFile, makeDirectory, makePlan, type Plan } from "./plan.ts";
 import { fileNameOf, type Service } from "./services.ts";
+import { runTool } from "./tools.ts";
 
 const version = (
   JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
     version: string;
   }
 ).version;
+const toolStatus = runTool(process.argv.slice(2));
 const parsed = parseRunnerArguments(process.argv.slice(2), version);
-if (parsed.kind === "exit") {
+if (toolStatus !== undefined) process.exitCode = toolStatus;
+else if (parsed.kind === "exit") {
   (parsed.code === 0 ? process.stdout : process.stderr).write(`${parsed.text}\n`);
   process.exitCode = parsed.code;
 } else run(parsed.arguments);

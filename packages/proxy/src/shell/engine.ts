@@ -121,17 +121,7 @@ export class Engine {
   constructor(options: EngineOptions) {
     this.#options = options;
     const { settings, instanceId, log, clock, keys } = options;
-    const forwarded = settings.set_x_forwarded_protocol;
-    this.#transform = {
-      acceptForwardedProtocol: settings.accept_x_forwarded_protocol,
-      setForwardedProtocol:
-        forwarded === "true" ? "both" : forwarded === "proto-only" ? "proto-only" : "none",
-      forwardedFor: settings.x_forwarded_for,
-      forwardedForTrusted: settings.x_forwarded_for_trusted,
-      cdnLoop: settings.cdn_loop,
-      acceptPushpinRoute: settings.accept_pushpin_route,
-      originalHeadersNeedMark: settings.orig_headers_need_mark.map((one) => one.toLowerCase()),
-    };
+    this.#transform = transformSettings(settings);
     this.#internalLink = {
       keepAlive: new KeepAliveSchedule(),
       first: () => {},
@@ -619,6 +609,21 @@ export class Engine {
     if ((this.#ticks / TICKS_PER_SECOND) % SECONDS_PER_MINUTE === 0)
       for (const relay of this.#relays.values()) relay.countActivity();
   }
+}
+
+/** What of the configuration decides how requests are changed. */
+export function transformSettings(settings: ProxySettings): TransformSettings {
+  const forwarded = settings.set_x_forwarded_protocol;
+  return {
+    acceptForwardedProtocol: settings.accept_x_forwarded_protocol,
+    setForwardedProtocol:
+      forwarded === "true" ? "both" : forwarded === "proto-only" ? "proto-only" : "none",
+    forwardedFor: settings.x_forwarded_for,
+    forwardedForTrusted: settings.x_forwarded_for_trusted,
+    cdnLoop: settings.cdn_loop,
+    acceptPushpinRoute: settings.accept_pushpin_route,
+    originalHeadersNeedMark: settings.orig_headers_need_mark.map((one) => one.toLowerCase()),
+  };
 }
 
 function outcomeOf(result: RpcResult): AcceptOutcome {

@@ -34,6 +34,8 @@ export interface JsonpSettings {
 }
 
 export interface Route {
+  /** Where it stands in the routes file; 0: it does not. */
+  readonly line: number;
   readonly id: string;
   readonly hasExplicitId: boolean;
   readonly domain: string;
@@ -90,7 +92,7 @@ export class RouteTable {
       const route = sections.ok
         ? sections.value.length === 0
           ? undefined
-          : parseRoute(sections.value, readPem)
+          : parseRoute(sections.value, lineNumber(i), readPem)
         : sections;
       if (route === undefined) continue;
       if (!route.ok) onProblem({ line: lineNumber(i), text: `: ${route.error}` });
@@ -109,6 +111,26 @@ export class RouteTable {
     this.#ids.set(route.id, this.#ids.has(route.id) ? "shared" : route);
     this.size += 1;
     return true;
+  }
+
+  /** Every rule that competes for a request, with the reason why it does not apply, if it does not. */
+  candidates(
+    proto: "http" | "ws",
+    secure: boolean,
+    host: string,
+    path: string,
+  ): { readonly route: Route; readonly mismatch: string | undefined }[] {
+    const rules = this.#domains.get(host) ?? this.#domains.get("*") ?? [];
+    return rules.map((route) => {
+      let mismatch: string | undefined;
+      if (route.proto !== undefined && route.proto !== proto)
+        mismatch = `it is for proto=${route.proto} only`;
+      else if (route.ssl !== undefined && route.ssl !== secure)
+        mismatch = `it is for ssl=${route.ssl ? "yes" : "no"} only`;
+      else if (route.pathBegin !== "" && !path.startsWith(route.pathBegin))
+        mismatch = `the path does not begin with ${route.pathBegin}`;
+      return { route, mismatch };
+    });
   }
 
   /** The route for a request; the order of the file decides as in the original. */
@@ -142,7 +164,11 @@ function isBetter(rule: Route, best: Route): boolean {
   return best.ssl === undefined && rule.ssl !== undefined;
 }
 
-function parseRoute(sections: readonly LineSection[], readPem: ReadPem): Result<Route> {
+function parseRoute(
+  sections: readonly LineSection[],
+  line: number,
+  readPem: ReadPem,
+): Result<Route> {
   const [condition, ...rest] = sections;
   if (condition === undefined || rest.length === 0)
     return fail("must specify condition and at least one target");
@@ -177,6 +203,7 @@ function parseRoute(sections: readonly LineSection[], readPem: ReadPem): Result<
   // Compat 1.36: derived ids swap the ssl words; they are opaque, so the strings stay.
   const sslWord = ssl === undefined ? "*" : ssl === "no" ? "ssl" : "no-ssl";
   return ok({
+    line,
     id:
       explicit || `${domain === "" ? "*" : domain},${proto ?? "*"},${sslWord},${pathBegin ?? "*"}`,
     hasExplicitId: explicit !== undefined && explicit !== "",
@@ -250,6 +277,7 @@ const PLAIN_TARGET: Omit<Target, "label"> = {
 };
 
 const PLAIN_ROUTE: Route = {
+  line: 0,
   id: "",
   hasExplicitId: false,
   domain: "",
