@@ -45,7 +45,11 @@ export class Mix {
     this.#processes = processes;
   }
 
-  static async start(parts: Parts, routes: readonly string[]): Promise<Mix> {
+  static async start(
+    parts: Parts,
+    routes: readonly string[],
+    proxyKeys: Readonly<Record<string, string>> = {},
+  ): Promise<Mix> {
     const directory = makeTestDirectory();
     const [port = 0, controlPort = 0, pushPort = 0, subPort = 0, commandPort = 0] =
       await freePorts(5);
@@ -69,7 +73,7 @@ export class Mix {
       services: `${parts.connmgr === "ours" ? "connmgr" : "condure"},proxy,handler,${parts.httpclient === "ours" ? "httpclient" : "zurl"}`,
       http_port: `127.0.0.1:${port}`,
     };
-    const proxy = { routesfile: "routes", sig_key: "changeme" };
+    const proxy = { routesfile: "routes", sig_key: "changeme", ...proxyKeys };
     writeFileSync(
       config,
       renderConfig(

@@ -3,12 +3,14 @@ import { TLSSocket } from "node:tls";
 import {
   ChunkedDecoder,
   type Framing,
+  getAllHeaders,
   getHeader,
   isWritable,
   parseRequestHead,
   type RequestHead,
   reasonPhrase,
   renderResponseHead,
+  splitList,
 } from "@pushpin/http";
 import { toBuffer, toByteString } from "@pushpin/tnetstrings";
 import { acceptKey, BAD_HANDSHAKE } from "@pushpin/websocket";
@@ -466,6 +468,7 @@ export class ClientConnection {
         );
         const all = [
           ...kept,
+          ...gripExtension(head.headers, headers),
           "Upgrade",
           "websocket",
           "Connection",
@@ -631,6 +634,16 @@ const WS_OWN_HEADERS: ReadonlySet<string> = new Set([
   "content-length",
   "transfer-encoding",
 ]);
+
+/** Another GRIP proxy may ask us to speak GRIP with it; other extensions are made here, or not at all. */
+function gripExtension(offered: readonly string[], accepted: readonly string[]): string[] {
+  const isGrip = (value: string) => /^\s*grip\s*(?:;|$)/.test(value);
+  const names = (headers: readonly string[]) =>
+    getAllHeaders(headers, "sec-websocket-extensions").flatMap(splitList);
+  const [grip] = names(accepted).filter(isGrip);
+  if (grip === undefined || !names(offered).some(isGrip)) return [];
+  return ["Sec-WebSocket-Extensions", grip];
+}
 
 function frameChunk(body: string | Uint8Array): string | Buffer {
   const size = `${body.length.toString(16)}\r\n`;

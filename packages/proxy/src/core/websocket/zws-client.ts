@@ -34,8 +34,7 @@ export class ZwsClient implements SocketClient, SessionEnd {
   }
 
   accept(head: HandshakeHead): void {
-    const headers = filterHeaders(head.headers, (name) => name === "sec-websocket-extensions");
-    this.session.respond({ ...head, headers }, "", false);
+    this.session.respond(head, "", false);
     this.#flush();
   }
 
