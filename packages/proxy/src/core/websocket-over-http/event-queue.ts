@@ -12,13 +12,19 @@ interface Queued {
 export const MESSAGE_MAX_BYTES = 199_999;
 /** No event is added to a request that holds this much content already. Unit: bytes. */
 export const REQUEST_CONTENT_BYTES = 200_000;
+/** What a client may have under way that the backend has not accepted. Unit: bytes. */
+export const WINDOW_BYTES = 200_000;
+/** Limit: content that waits for the backend, of a client that goes beyond its window. Unit: bytes. */
+export const QUEUE_MAX_BYTES = 2_000_000;
+/** Limit: events that wait for the backend; empty ones are in no window. */
+export const QUEUED_EVENTS_MAX = 10_000;
 
 /** Messages of the client on their way to the backend, as far as it has not accepted them. */
 export class EventQueue {
   /** Content bytes of complete messages. */
   bytes = 0;
   #queue: Queued[] = [];
-  #partial: { type: QueuedType; pieces: Bytes[]; bytes: number } | undefined;
+  #partial: { readonly type: QueuedType; readonly pieces: Bytes[]; bytes: number } | undefined;
   /** Messages at the head that were sent and not accepted. */
   #replayed = 0;
   /** Content bytes of those. */
@@ -26,22 +32,23 @@ export class EventQueue {
   /** Messages of the request under way. */
   #sent = 0;
   sentBytes = 0;
+  /** The request under way held everything that was queued when it began. */
+  #isWhole = true;
 
-  /** False if the message is too large to be ever sent. */
+  /** False if this is more than the client may send. */
   add(type: QueuedType, body: Bytes, more: boolean): boolean {
     this.#partial ??= { type, pieces: [], bytes: 0 };
     const partial = this.#partial;
-    partial.pieces.push(body);
+    if (body.length > 0) partial.pieces.push(body);
     partial.bytes += body.length;
     if (partial.bytes > MESSAGE_MAX_BYTES) return false; // Limit: MESSAGE_MAX_BYTES
     if (more) return true;
     this.#partial = undefined;
-    this.#push(partial.type, partial.pieces.length === 1 ? body : concatBytes(partial.pieces));
-    return true;
+    return this.#push(partial.type, concatBytes(partial.pieces));
   }
 
-  addControl(type: "PING" | "PONG", body: Bytes): void {
-    this.#push(type, body);
+  addControl(type: "PING" | "PONG", body: Bytes): boolean {
+    return this.#push(type, body);
   }
 
   /** A message that will never be complete. */
@@ -49,8 +56,9 @@ export class EventQueue {
     this.#partial = undefined;
   }
 
-  get isEmpty(): boolean {
-    return this.#queue.length === 0;
+  /** A message has begun that cannot end: what was not accepted leaves no room for the rest. */
+  get isStuck(): boolean {
+    return this.#partial !== undefined && this.bytes + this.#partial.bytes >= WINDOW_BYTES;
   }
 
   /** Whether there is more than what the backend has already seen. */
@@ -74,22 +82,19 @@ export class EventQueue {
       this.sentBytes += content.length;
     }
     this.#sent = events.length;
+    this.#isWhole = this.isAllSent;
     return events;
   }
 
   /** Takes what was accepted off the queue; false if the backend's count makes no sense. */
   accept(acceptedBytes: number): boolean {
     if (acceptedBytes > this.sentBytes) return false;
-    const isPartial = acceptedBytes < this.sentBytes;
-    const wasAll = this.isAllSent;
     let left = acceptedBytes;
     let removed = 0;
     while (removed < this.#sent) {
       const head = this.#queue[removed] as Queued;
-      if (isPartial && left === 0 && head.content.length > 0) break;
       if (head.content.length > left) {
-        head.content = sliceBytes(head.content, left);
-        left = 0;
+        if (left > 0) head.content = sliceBytes(head.content, left);
         break;
       }
       left -= head.content.length;
@@ -102,11 +107,13 @@ export class EventQueue {
     this.#sent = 0;
     this.sentBytes = 0;
     // Nothing taken of a request that could not hold everything: it would go on like this for ever.
-    return wasAll || removed > 0 || acceptedBytes > 0;
+    return this.#isWhole || removed > 0 || acceptedBytes > 0;
   }
 
-  #push(type: QueuedType, content: Bytes): void {
+  #push(type: QueuedType, content: Bytes): boolean {
     this.#queue.push({ type, content });
     this.bytes += content.length;
+    // Limit: QUEUED_EVENTS_MAX, QUEUE_MAX_BYTES
+    return this.#queue.length <= QUEUED_EVENTS_MAX && this.bytes <= QUEUE_MAX_BYTES;
   }
 }

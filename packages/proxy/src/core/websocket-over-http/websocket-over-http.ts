@@ -1,32 +1,20 @@
 import type { WheelNode } from "@pushpin/clock";
-import {
-  decodeWebSocketEvents,
-  encodeWebSocketEvents,
-  type WebSocketEvent,
-} from "@pushpin/grip";
+import { decodeWebSocketEvents, encodeWebSocketEvents, type WebSocketEvent } from "@pushpin/grip";
 import { filterHeaders, getHeader } from "@pushpin/http";
-import {
-  type Bytes,
-  concatBytes,
-  detach,
-  sliceBytes,
-  toBuffer,
-  toByteString,
-} from "@pushpin/tnetstrings";
-import { INITIAL_CREDITS, Packet, type ResponseHead } from "@pushpin/zhttp";
-import { type BackendListener, HttpBackend } from "../relay/http-backend.ts";
-import { addressPacket } from "../relay/http-relay.ts";
+import { type Bytes, concatBytes, detach, sliceBytes, toBuffer } from "@pushpin/tnetstrings";
+import type { ResponseHead } from "@pushpin/zhttp";
 import type { RelayPorts } from "../relay/ports.ts";
 import type { Target } from "../routes/route-table.ts";
 import type { MessageType, SocketOrigin, SocketOriginEvents } from "../websocket/socket-ports.ts";
 import type { SocketTimer, SocketTimers } from "../websocket/socket-timers.ts";
+import { BackgroundDisconnects, type Disconnecting } from "./background-disconnects.ts";
 import { EventQueue } from "./event-queue.ts";
+import { EventsRequest, type RequestListener } from "./events-request.ts";
+import { MetaItems } from "./meta-items.ts";
 
 const EVENTS_TYPE = "application/websocket-events";
-/** Limit: body of one response. Unit: bytes. */
-export const RESPONSE_MAX_BYTES = 1_000_000;
 /** Messages of the backend reach the client in pieces of this size. */
-const FRAME_BYTES = 16_384;
+export const FRAME_BYTES = 16_384;
 /** Limit: bytes that wait for the client before the backend is asked again. */
 export const UNDELIVERED_MAX_BYTES = 200_000;
 /** Limit: attempts for a request after the first, and the pause before the first of them. */
@@ -34,17 +22,17 @@ export const RETRIES_MAX = 5;
 const RETRY_PAUSE_MS = 1000;
 const RETRY_JITTER_MS = 1000;
 const KEEP_ALIVE_MIN_S = 20;
-/** Limit: clients that are gone and whose backends are still to be told. */
-export const DISCONNECTS_MAX = 10_000;
 
 const IS_CONNECT_FAILURE = /^(?:remote-connection-failed|connection-timeout|tls-error)$/;
+/** These say nothing about the request itself: it may be sent again if nobody has seen it. */
+const IS_GENERIC_FAILURE = /^(?:undefined-condition|disconnected|session-timeout|expired)$/;
 
 /** What all WebSocket-over-HTTP connections of a process have in common. */
 export class OverHttpShared {
   readonly timers: SocketTimers;
   readonly random: () => number;
   /** Clients that are gone and whose backends are still to be told. */
-  disconnecting = 0;
+  readonly disconnects = new BackgroundDisconnects();
 
   constructor(timers: SocketTimers, random: () => number) {
     this.timers = timers;
@@ -64,34 +52,41 @@ export interface OverHttpOptions {
   readonly signature: () => string;
 }
 
-//   connecting ──OPEN answered──▶ open ──CLOSE sent or received, then the other──▶ over
-//   open ──drop()──▶ disconnecting ──DISCONNECT answered──▶ over;   any ──failure──▶ over
+//   connecting ──OPEN answered──▶ open ──CLOSE sent and received──▶ over
+//   open ──drop()──▶ disconnecting ──CLOSE or DISCONNECT answered──▶ over;   any ──failure──▶ over
 type State = "connecting" | "open" | "disconnecting" | "over";
 
+/** What the timer is set for. The first two hold back every other request. */
+type Wait = "retry" | "close" | "keep-alive" | undefined;
+
 /** A WebSocket whose backend speaks HTTP: its events go and come in POSTs, one at a time (proxy.md 5B). */
-export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketTimer {
+export class WebSocketOverHttp
+  implements SocketOrigin, SocketTimer, RequestListener, Disconnecting
+{
   wheel?: WheelNode;
   readonly #ports: RelayPorts;
   readonly #options: OverHttpOptions;
   readonly #events: SocketOriginEvents;
   readonly #queue = new EventQueue();
-  readonly #meta = new Map<string, { name: string; value: string }>();
+  readonly #meta = new MetaItems();
   readonly #headers: string[];
   #state: State = "connecting";
-  #request: HttpBackend | undefined;
+  #request: EventsRequest | undefined;
+  #kind: "open" | "events" | "disconnect" = "open";
   /** Body of the request under way, for another attempt. */
   #body: Bytes = "";
   #attempts = 0;
-  #isRetrying = false;
-  #head: ResponseHead | undefined;
-  #pieces: Bytes[] = [];
-  #pieceBytes = 0;
+  #wait: Wait;
+  /** A response is being read: what its events cause must wait until all of them are. */
+  #isReading = false;
   #keepAliveMs = 0;
   #isRefreshWanted = false;
-  /** The client's close, not yet sent; and whether the request under way holds one. */
-  #close: { code: number | undefined; reason: Bytes } | undefined;
-  #closeBytes = 0;
-  #isCloseInRequest = false;
+  /** The client's close, as long as the backend has not accepted it. */
+  #close: { readonly code: number | undefined; readonly reason: Bytes } | undefined;
+  /** Content of the close in the request under way; undefined: there is none. */
+  #closeBytes: number | undefined;
+  /** Times in a row that a request with the close got nothing accepted. */
+  #stalls = 0;
   #isCloseSent = false;
   #isCloseReceived = false;
   #undelivered = 0;
@@ -108,6 +103,7 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
         name === "connection-id" ||
         name === "content-length" ||
         name === "content-type" ||
+        name.startsWith("content-bytes-") ||
         name.startsWith("meta-"),
     );
   }
@@ -117,7 +113,7 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
   }
 
   open(): void {
-    this.#send([{ type: "OPEN" }]);
+    this.#send("open", [{ type: "OPEN" }]);
   }
 
   refresh(): void {
@@ -126,25 +122,21 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
   }
 
   message(type: MessageType, body: Bytes, more: boolean): void {
-    if (this.#close !== undefined || this.#isCloseSent || this.#state === "over") return;
-    if (this.#queue.add(type === "text" ? "TEXT" : "BINARY", detached(body), more)) this.#next();
-    else this.#lost();
+    if (!this.#takesMessages()) return;
+    const isTaken = this.#queue.add(type === "text" ? "TEXT" : "BINARY", detached(body), more);
+    this.#queued(isTaken);
   }
 
   ping(body: Bytes): void {
-    if (this.#close !== undefined || this.#isCloseSent) return;
-    this.#queue.addControl("PING", detached(body));
-    this.#next();
+    if (this.#takesMessages()) this.#queued(this.#queue.addControl("PING", detached(body)));
   }
 
   pong(body: Bytes): void {
-    if (this.#close !== undefined || this.#isCloseSent) return;
-    this.#queue.addControl("PONG", detached(body));
-    this.#next();
+    if (this.#takesMessages()) this.#queued(this.#queue.addControl("PONG", detached(body)));
   }
 
   close(code: number | undefined, reason: Bytes): void {
-    if (this.#close !== undefined || this.#isCloseSent || this.#state === "over") return;
+    if (!this.#takesMessages()) return;
     this.#queue.dropPartial();
     this.#close = { code, reason: detached(reason) };
     this.#next();
@@ -152,18 +144,24 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
 
   drop(): void {
     if (this.#state === "over" || this.#state === "disconnecting") return;
-    const { shared } = this.#options;
-    const wasOpen = this.#state === "open";
-    // Limit: DISCONNECTS_MAX
-    if (!wasOpen || shared.disconnecting >= DISCONNECTS_MAX) {
+    if (this.#state === "connecting") {
       this.#end();
       return;
     }
-    shared.disconnecting += 1;
+    if (!this.#options.shared.disconnects.add(this)) {
+      this.#ports.log.warn("too many backends to be told of lost clients, one is not", {
+        cid: this.#options.connectionId,
+      });
+      this.#end();
+      return;
+    }
     this.#state = "disconnecting";
-    this.#isRetrying = false;
-    shared.timers.cancel(this);
-    if (this.#request === undefined) this.#sendDisconnect();
+    if (this.#request !== undefined || this.#isReading || this.#wait === "retry") return;
+    this.#disconnect();
+  }
+
+  giveUp(): void {
+    this.#end();
   }
 
   grant(bytes: number): void {
@@ -171,50 +169,67 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
     this.#next();
   }
 
-  /** The pause before another attempt is over, or nothing has happened for the keep-alive interval. */
   due(): void {
-    if (this.#isRetrying) {
-      this.#isRetrying = false;
-      this.#post();
-      return;
-    }
-    if (this.#state === "connecting") {
-      if (this.#request === undefined) this.open();
-      return;
-    }
-    this.refresh();
+    const wait = this.#wait;
+    this.#wait = undefined;
+    if (wait === "retry") this.#post();
+    else if (wait === "close") this.#next();
+    else if (this.#state === "connecting") this.open();
+    else this.refresh();
+  }
+
+  #takesMessages(): boolean {
+    const isOpen = this.#state === "open" || this.#state === "connecting";
+    return isOpen && this.#close === undefined && !this.#isCloseSent;
+  }
+
+  #queued(isTaken: boolean): void {
+    if (isTaken) this.#next();
+    else this.#lost("client sent more than its window");
   }
 
   // Requests
 
   #next(): void {
-    if (this.#state !== "open" || this.#request !== undefined || this.#isRetrying) return;
-    if (this.#isCloseSent && this.#isCloseReceived) return;
-    const isWanted =
-      this.#isRefreshWanted || this.#queue.hasNew || this.#close !== undefined;
-    if (!isWanted || this.#undelivered >= UNDELIVERED_MAX_BYTES) return; // Limit: UNDELIVERED_MAX_BYTES
+    if (this.#state !== "open" || this.#request !== undefined || this.#isReading) return;
+    if (this.#wait === "retry" || this.#wait === "close") return;
+    // A backend that has closed is told the client's close and nothing before it.
+    if (this.#isCloseReceived && this.#close === undefined) return;
+    if (this.#close === undefined) {
+      if (!this.#isRefreshWanted && !this.#queue.hasNew) {
+        if (this.#queue.isStuck) this.#lost("no room for a message, too much is not accepted");
+        return;
+      }
+      if (this.#undelivered >= UNDELIVERED_MAX_BYTES) return; // Limit: UNDELIVERED_MAX_BYTES
+    }
+    this.#sendQueued();
+  }
+
+  #sendQueued(): void {
     this.#isRefreshWanted = false;
     const maxEvents = this.#options.target.oneEvent ? 1 : Number.POSITIVE_INFINITY;
     const events = this.#queue.take(maxEvents);
-    this.#isCloseInRequest = false;
-    this.#closeBytes = 0;
+    this.#closeBytes = undefined;
     if (this.#close !== undefined && this.#queue.isAllSent && events.length < maxEvents) {
       const close = closeEvent(this.#close.code, this.#close.reason);
-      this.#isCloseInRequest = true;
       this.#closeBytes = close.content?.length ?? 0;
       events.push(close);
     }
-    this.#send(events);
+    this.#send("events", events);
   }
 
-  #sendDisconnect(): void {
-    this.#send([{ type: "DISCONNECT" }]);
+  /** Tells the backend that the client is gone, by its close if it sent one before. */
+  #disconnect(): void {
+    if (this.#isCloseSent) this.#end();
+    else if (this.#close !== undefined) this.#sendQueued();
+    else this.#send("disconnect", [{ type: "DISCONNECT" }]);
   }
 
-  #send(events: readonly WebSocketEvent[]): void {
+  #send(kind: "open" | "events" | "disconnect", events: readonly WebSocketEvent[]): void {
+    this.#kind = kind;
     this.#attempts = 0;
     this.#body = events.length === 0 ? "" : encodeWebSocketEvents(events);
-    this.#options.shared.timers.cancel(this);
+    this.#cancelTimer();
     this.#post();
   }
 
@@ -223,119 +238,100 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
     const headers = this.#signed();
     headers.push("Accept", EVENTS_TYPE, "Connection-Id", connectionId);
     headers.push("Content-Type", EVENTS_TYPE, "Content-Length", String(this.#body.length));
-    if (this.#queue.replayedBytes > 0)
+    if (this.#kind === "events" && this.#queue.replayedBytes > 0)
       headers.push("Content-Bytes-Replayed", String(this.#queue.replayedBytes));
-    for (const { name, value } of this.#meta.values()) headers.push(`Meta-${name}`, value);
-    const first = new Packet();
-    first.method = "POST";
-    first.uri = uri;
-    first.headers = headers;
-    first.body = this.#body;
-    addressPacket(first, target);
-    this.#head = undefined;
-    this.#pieces = [];
-    this.#pieceBytes = 0;
-    const session = this.#ports.openBackend("http", INITIAL_CREDITS, target);
-    this.#request = new HttpBackend(this.#ports, session, this);
-    session.open(first);
-    this.#ports.pump(session);
+    this.#meta.addTo(headers);
+    this.#request = new EventsRequest(this.#ports, this);
+    this.#request.start(target, uri, headers, this.#body);
   }
 
+  /** The handshake's headers with a fresh signature, where it had one. */
   #signed(): string[] {
-    const headers = [...this.#headers];
-    for (let i = 0; i < headers.length; i += 2)
-      if (/^grip-sig$/i.test(headers[i] as string)) headers[i + 1] = this.#options.signature();
+    const headers: string[] = [];
+    for (let i = 0; i + 1 < this.#headers.length; i += 2) {
+      const name = this.#headers[i] as string;
+      const isSignature = /^grip-sig$/i.test(name);
+      const value = isSignature ? this.#options.signature() : (this.#headers[i + 1] as string);
+      if (!isSignature || value !== "") headers.push(name, value);
+    }
     return headers;
   }
 
   // Responses
 
-  backendData(packet: Packet): void {
-    const { body, more } = packet;
-    if (this.#head === undefined) {
-      const { code = 0, reason, headers = [] } = packet;
-      this.#head = { code, reason: detach(reason), headers: headers.map(detach) };
-    }
-    if (body.length > 0) this.#pieces.push(detached(body));
-    this.#pieceBytes += body.length;
-    // Limit: RESPONSE_MAX_BYTES
-    if (this.#pieceBytes > RESPONSE_MAX_BYTES) {
-      this.#failed("too large");
-      return;
-    }
-    if (more) {
-      this.#request?.session.grant(body.length);
-      return;
-    }
-    this.#request?.drop();
+  answered(head: ResponseHead, body: Bytes): void {
     this.#request = undefined;
-    const head = this.#head;
+    this.#body = "";
     this.#attempts = 0;
-    this.#answered(head, concatBytes(this.#pieces));
-    this.#pieces = [];
-  }
-
-  backendCredits(): void {}
-
-  backendFailed(condition: string): void {
-    const isHandedOver = (this.#request?.session.peer ?? "") !== "";
-    this.#request = undefined;
-    if (this.#state === "over") return;
-    const mayRepeat =
-      IS_CONNECT_FAILURE.test(condition) ||
-      (!isHandedOver && condition !== "policy-violation" && condition !== "bad-request");
-    if (this.#state === "connecting" || !mayRepeat || this.#attempts >= RETRIES_MAX) {
-      this.#failed(condition);
+    if (this.#kind === "disconnect") {
+      this.#end(); // whatever the answer is
       return;
     }
-    const { timers, random } = this.#options.shared;
-    const pauseMs =
-      RETRY_PAUSE_MS * 2 ** this.#attempts + Math.floor(random() * RETRY_JITTER_MS);
-    this.#attempts += 1;
-    this.#isRetrying = true;
-    timers.schedule(this, this.#ports.nowMs() + pauseMs);
-  }
-
-  #answered(head: ResponseHead, body: Bytes): void {
-    if (this.#state === "disconnecting") {
-      this.#disconnected(toByteString(sliceBytes(toBuffer(this.#body), 0, 10)) !== "DISCONNECT");
-      return;
-    }
-    const type = getHeader(head.headers, "content-type");
-    if (head.code !== 200 || type !== EVENTS_TYPE) {
+    if (head.code !== 200 || getHeader(head.headers, "content-type") !== EVENTS_TYPE) {
       if (this.#state === "connecting") this.#rejected(head, body);
-      else this.#lost();
+      else this.#lost(`answered ${head.code}, or no events`);
       return;
     }
     const events = decodeWebSocketEvents(body);
     if (!events.ok) {
-      this.#failed(events.error);
+      this.#failed(events.error, "undefined-condition");
       return;
     }
-    this.#readHeaders(head.headers);
-    if (this.#state === "connecting" && !this.#opened(head, events.value)) return;
-    if (!this.#accepted(head.headers)) {
-      this.#lost();
+    if (!this.#readHeaders(head.headers)) {
+      this.#failed("too many meta items", "undefined-condition");
       return;
     }
-    this.#deliver(events.value);
-    this.#afterResponse();
+    this.#isReading = true;
+    const isRead = this.#read(head, events.value);
+    this.#isReading = false;
+    if (isRead) this.#afterResponse();
   }
 
-  /** What was on its way when the client went away has arrived; now the backend is told. */
-  #disconnected(isBefore: boolean): void {
-    if (isBefore) this.#sendDisconnect();
-    else this.#end();
+  failed(condition: string, wasHandedOver: boolean): void {
+    this.#request = undefined;
+    const mayRepeat =
+      IS_CONNECT_FAILURE.test(condition) || (!wasHandedOver && IS_GENERIC_FAILURE.test(condition));
+    if (this.#state === "connecting" || !mayRepeat || this.#attempts >= RETRIES_MAX) {
+      this.#failed(condition, condition);
+      return;
+    }
+    this.#pause("retry", this.#attempts);
+    this.#attempts += 1;
+  }
+
+  /** False if nothing more is to be done. */
+  #read(head: ResponseHead, events: readonly WebSocketEvent[]): boolean {
+    const isOpening = this.#kind === "open";
+    if (isOpening && !this.#opened(head, events)) return false;
+    if (!this.#accepted(head.headers)) {
+      this.#lost("accepted bytes do not fit what was sent");
+      return false;
+    }
+    let isFirst = isOpening;
+    for (const { type, content = "" } of events) {
+      if (type === "OPEN" && !isFirst) {
+        this.#lost("OPEN while open");
+        return false;
+      }
+      isFirst = false;
+      if (type === "DISCONNECT") {
+        this.#lost("DISCONNECT");
+        return false;
+      }
+      // A client that went away meanwhile is told nothing more.
+      if (this.#state === "open" && !this.#isCloseReceived) this.#deliver(type, content);
+    }
+    return true;
   }
 
   /** True if the connection is open now. */
   #opened(head: ResponseHead, events: readonly WebSocketEvent[]): boolean {
     if (events.length === 0 && this.#keepAliveMs > 0) {
-      this.#scheduleKeepAlive();
+      this.#setTimer("keep-alive", this.#keepAliveMs);
       return false;
     }
     if (events[0]?.type !== "OPEN") {
-      this.#failed("no OPEN");
+      this.#failed("no OPEN", "undefined-condition");
       return false;
     }
     this.#state = "open";
@@ -354,7 +350,8 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
     return true;
   }
 
-  #readHeaders(headers: readonly string[]): void {
+  /** False if the backend wants more kept than there is room for. */
+  #readHeaders(headers: readonly string[]): boolean {
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = headers[i] as string;
       const lower = name.toLowerCase();
@@ -363,73 +360,59 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
         const seconds = /^\d{1,9}$/.test(value) ? Number(value) : 0;
         this.#keepAliveMs = seconds > 0 ? Math.max(seconds, KEEP_ALIVE_MIN_S) * 1000 : 0;
       } else if (lower.startsWith("set-meta-")) {
-        const meta = name.slice("set-meta-".length);
-        if (value === "") this.#meta.delete(meta.toLowerCase());
-        else this.#meta.set(meta.toLowerCase(), { name: meta, value });
+        if (!this.#meta.set(name.slice("set-meta-".length), value)) return false;
       }
     }
+    return true;
   }
 
   /** Takes off the queue what the backend has accepted; false if it says nonsense (proxy.md 5B.5). */
   #accepted(headers: readonly string[]): boolean {
+    if (this.#kind === "open") return true;
     const { sentBytes } = this.#queue;
+    const closeBytes = this.#closeBytes ?? 0;
     const given = getHeader(headers, "content-bytes-accepted");
-    let accepted = sentBytes + this.#closeBytes;
-    if (given !== undefined) {
-      if (!/^\d{1,15}$/.test(given)) return false;
-      accepted = Number(given);
-    }
-    if (accepted > sentBytes + this.#closeBytes) return false;
-    const isAll = accepted >= sentBytes;
+    if (given !== undefined && !/^\d{1,15}$/.test(given)) return false;
+    const accepted = given === undefined ? sentBytes + closeBytes : Number(given);
+    if (accepted > sentBytes + closeBytes) return false;
     if (!this.#queue.accept(Math.min(accepted, sentBytes))) return false;
-    if (this.#isCloseInRequest && isAll) {
-      if (accepted < sentBytes + this.#closeBytes) return false;
-      this.#isCloseSent = true;
-      this.#close = undefined;
+    if (this.#closeBytes !== undefined) {
+      this.#stalls = accepted === 0 && sentBytes > 0 ? this.#stalls + 1 : 0;
+      if (this.#stalls > RETRIES_MAX) return false; // Limit: RETRIES_MAX
+      if (accepted >= sentBytes) {
+        if (accepted < sentBytes + closeBytes) return false;
+        this.#isCloseSent = true;
+        this.#close = undefined;
+      }
     }
-    if (sentBytes > 0) this.#events.drained();
+    if (sentBytes > 0 && this.#state === "open") this.#events.drained();
     return true;
   }
 
-  #deliver(events: readonly WebSocketEvent[]): void {
-    let isFirst = this.#isOpening(events);
-    for (const { type, content = "" } of events) {
-      if (this.#state !== "open") return;
-      switch (type) {
-        case "OPEN":
-          if (!isFirst) {
-            this.#lost();
-            return;
-          }
-          isFirst = false;
-          break;
-        case "TEXT":
-        case "BINARY":
-          if (!this.#isCloseReceived) this.#received(type === "TEXT" ? "text" : "binary", content);
-          break;
-        case "PING":
-          this.#undelivered += content.length;
-          this.#events.ping(content);
-          break;
-        case "PONG":
-          this.#undelivered += content.length;
-          this.#events.pong(content);
-          break;
-        case "CLOSE":
-          this.#closeReceived(content);
-          break;
-        case "DISCONNECT":
-          this.#end();
-          this.#events.gone();
-          return;
-        default:
+  #deliver(type: string, content: Bytes): void {
+    switch (type) {
+      case "TEXT":
+      case "BINARY":
+        this.#received(type === "TEXT" ? "text" : "binary", content);
+        return;
+      case "PING":
+        this.#undelivered += content.length;
+        this.#events.ping(content);
+        return;
+      case "PONG":
+        this.#undelivered += content.length;
+        this.#events.pong(content);
+        return;
+      case "CLOSE": {
+        this.#isCloseReceived = true;
+        const bytes = toBuffer(content);
+        const code = bytes.length >= 2 ? bytes.readUInt16BE(0) : 0;
+        // Libraries send the code 0 where they mean none.
+        this.#events.close(code === 0 ? undefined : code, sliceBytes(content, 2));
+        return;
       }
+      default:
     }
-  }
-
-  /** Whether these are the events of the response that opened the connection. */
-  #isOpening(events: readonly WebSocketEvent[]): boolean {
-    return events[0]?.type === "OPEN" && toByteString(sliceBytes(this.#body, 0, 4)) === "OPEN";
   }
 
   #received(type: MessageType, content: Bytes): void {
@@ -442,31 +425,46 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
     } while (at < content.length && this.#state === "open");
   }
 
-  #closeReceived(content: Bytes): void {
-    if (this.#isCloseReceived) return;
-    this.#isCloseReceived = true;
-    const bytes = toBuffer(content);
-    const code = bytes.length >= 2 ? bytes.readUInt16BE(0) : 0;
-    this.#events.close(code === 0 ? undefined : code, sliceBytes(content, Math.min(2, content.length)));
-  }
-
   #afterResponse(): void {
+    if (this.#state === "disconnecting") {
+      if (this.#stalls > 0) this.#end();
+      else this.#disconnect();
+      return;
+    }
     if (this.#state !== "open") return;
     if (this.#isCloseSent && (this.#isCloseReceived || this.#keepAliveMs === 0)) {
       this.#end();
       this.#events.gone();
       return;
     }
+    if (this.#close !== undefined && this.#stalls > 0) {
+      this.#pause("close", this.#stalls - 1);
+      return;
+    }
     this.#next();
-    if (this.#request === undefined && !this.#isRetrying) this.#scheduleKeepAlive();
+    if (this.#request !== undefined || this.#isCloseReceived || this.#keepAliveMs === 0) return;
+    if (this.#state === "open") this.#setTimer("keep-alive", this.#keepAliveMs);
   }
 
-  #scheduleKeepAlive(): void {
-    if (this.#keepAliveMs <= 0) return;
-    this.#options.shared.timers.schedule(this, this.#ports.nowMs() + this.#keepAliveMs);
+  // Time
+
+  /** Waits before the attempt of this number, from 0. */
+  #pause(wait: "retry" | "close", attempt: number): void {
+    const jitterMs = Math.floor(this.#options.shared.random() * RETRY_JITTER_MS);
+    this.#setTimer(wait, RETRY_PAUSE_MS * 2 ** attempt + jitterMs);
   }
 
-  // Failures
+  #setTimer(wait: Wait, delayMs: number): void {
+    this.#wait = wait;
+    this.#options.shared.timers.schedule(this, this.#ports.nowMs() + delayMs);
+  }
+
+  #cancelTimer(): void {
+    this.#wait = undefined;
+    this.#options.shared.timers.cancel(this);
+  }
+
+  // End
 
   #rejected(head: ResponseHead, body: Bytes): void {
     this.#end();
@@ -477,36 +475,46 @@ export class WebSocketOverHttp implements SocketOrigin, BackendListener, SocketT
     this.#events.rejected({ ...head, headers }, body);
   }
 
-  #failed(condition: string): void {
+  #failed(reason: string, condition: string): void {
     if (this.#state !== "connecting") {
-      this.#lost();
+      this.#lost(reason);
       return;
     }
+    this.#debug(reason);
     this.#end();
     this.#events.failed(condition);
   }
 
   /** The client is dropped, the backend is told nothing more. */
-  #lost(): void {
+  #lost(reason: string): void {
     if (this.#state === "over") return;
-    const wasDisconnecting = this.#state === "disconnecting";
+    this.#debug(reason);
+    const hasClient = this.#state !== "disconnecting";
     this.#end();
-    if (!wasDisconnecting) this.#events.gone();
+    if (hasClient) this.#events.gone();
+  }
+
+  #debug(reason: string): void {
+    const { log } = this.#ports;
+    const { connectionId, uri } = this.#options;
+    if (log.isDebug) log.debug("events over HTTP ended", { cid: connectionId, uri, reason });
   }
 
   #end(): void {
     if (this.#state === "over") return;
-    if (this.#state === "disconnecting") this.#options.shared.disconnecting -= 1;
     this.#state = "over";
-    this.#options.shared.timers.cancel(this);
+    this.#cancelTimer();
+    this.#body = "";
     const request = this.#request;
     this.#request = undefined;
-    request?.drop();
+    request?.cancel();
+    this.#options.shared.disconnects.remove(this);
   }
 }
 
 function closeEvent(code: number | undefined, reason: Bytes): WebSocketEvent {
-  if (code === undefined) return { type: "CLOSE" };
+  // What fits into no close frame is no code.
+  if (code === undefined || !(code > 0 && code <= 0xffff)) return { type: "CLOSE" };
   const head = Buffer.alloc(2);
   head.writeUInt16BE(code);
   return { type: "CLOSE", content: concatBytes([head, reason]) };
