@@ -1,1 +1,3 @@
-export { Engine } from "./shell/engine.ts";
+export { type HttpClientSettings, httpClientSettings } from "./settings.ts";
+export { AddressPolicy, type PolicyRules } from "./shell/address-policy.ts";
+export { Engine, type EngineOptions } from "./shell/engine.ts";

@@ -1,15 +1,36 @@
 import { endpoints, proxySettings } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { ResponderSockets } from "@pushpin/zhttp/sockets";
-import { internalNetworks } from "./shell/address-policy.ts";
+import { httpClientSettings } from "./settings.ts";
+import { AddressPolicy } from "./shell/address-policy.ts";
 import { Engine } from "./shell/engine.ts";
+
+/** Requests on their way get this long when the process is told to stop. */
+const GRACE_MS = 2000;
 
 await runDaemon({ name: "httpclient", start });
 
 async function start({ config, log, clock, instanceId }: DaemonContext): Promise<DaemonHandle> {
   const addresses = endpoints(config);
+  const settings = config.read(httpClientSettings);
   const ipcFileMode = config.read(proxySettings).ipc_file_mode;
-  const engine = new Engine(instanceId, internalNetworks(), clock, log, () => sockets);
+  const engine = new Engine(
+    {
+      instanceId,
+      policy: new AddressPolicy({
+        defaultPolicy: settings.default_policy,
+        allow: settings.allow,
+        deny: settings.deny,
+        denyInternal: settings.deny_internal,
+      }),
+      http2: settings.http2,
+      timeoutMs: settings.timeout * 1000,
+      exchangesMax: settings.max_open_requests,
+    },
+    clock,
+    log,
+    () => sockets,
+  );
   const sockets = await ResponderSockets.open({
     instanceId,
     pull: { specs: addresses.clientOut, mode: "bind" },
@@ -22,7 +43,7 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
   });
   return {
     async stop() {
-      await engine.stop();
+      await engine.stop(GRACE_MS);
       await sockets.close();
     },
   };

@@ -1,23 +1,64 @@
-const TLS_CODE =
-  /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|UNABLE_TO|SELF_SIGNED|EPROTO|HOSTNAME_MISMATCH)/;
+/** The ZHTTP conditions this process sends (wire.md 3.5). */
+export type Condition =
+  | "bad-request"
+  | "policy-violation"
+  | "remote-connection-failed"
+  | "connection-timeout"
+  | "tls-error"
+  | "session-timeout"
+  | "too-many-redirects"
+  | "max-size-exceeded"
+  | "frame-too-large"
+  | "undefined-condition";
 
-/** The ZHTTP condition for an error of a backend connection, before a response has begun. */
-export function conditionOf(error: unknown): string {
-  const { code = "", message = "" } = error as { code?: string; message?: string };
+/** A connection to a backend did not come about; nothing of the request has been sent. */
+export class ConnectError extends Error {
+  readonly condition: Condition;
+
+  constructor(condition: Condition, cause: Error) {
+    super(cause.message, { cause });
+    this.name = "ConnectError";
+    this.condition = condition;
+  }
+}
+
+interface SystemError extends Error {
+  readonly code?: string;
+  readonly syscall?: string;
+  /** Where several addresses were tried. */
+  readonly errors?: readonly SystemError[];
+}
+
+/** What `node:dns` and `node:net` were doing when it failed; during a handshake it is another call, or none. */
+const CONNECT_CALLS: ReadonlySet<string> = new Set(["connect", "getaddrinfo"]);
+
+/** Why a connection did not come about. */
+export function connectCondition(error: SystemError, secure: boolean): Condition {
+  const { code } = error;
   if (code === "EPOLICY") return "policy-violation";
   if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT") return "connection-timeout";
-  if (TLS_CODE.test(code) || /certificate|SSL routines|wrong version number/i.test(message))
-    return "tls-error";
-  switch (code) {
-    case "ECONNREFUSED":
-    case "EHOSTUNREACH":
-    case "ENETUNREACH":
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-    case "EADDRNOTAVAIL":
-    case "ENOENT":
-      return "remote-connection-failed";
+  const syscall = error.syscall ?? error.errors?.[0]?.syscall ?? "";
+  return secure && !CONNECT_CALLS.has(syscall) ? "tls-error" : "remote-connection-failed";
+}
+
+/** The condition for whatever ended a request before its response began. */
+export function conditionOf(error: Error): Condition {
+  if (error instanceof ConnectError) return error.condition;
+  switch ((error as SystemError).code) {
+    case "UND_ERR_INVALID_ARG":
+    case "UND_ERR_NOT_SUPPORTED":
+    case "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH":
+    case "ERR_INVALID_CHAR":
+    case "ERR_INVALID_HTTP_TOKEN":
+    case "ERR_UNESCAPED_CHARACTERS":
+      return "bad-request";
     default:
       return "undefined-condition";
   }
+}
+
+/** Whether the backend closed or reset the connection, as it may do with one that was idle. */
+export function isHangUp(error: Error): boolean {
+  const { code } = error as SystemError;
+  return code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "EPIPE";
 }

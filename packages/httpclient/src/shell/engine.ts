@@ -1,9 +1,9 @@
-import type { BlockList } from "node:net";
 import type { Clock } from "@pushpin/clock";
 import type { Logger } from "@pushpin/log";
 import { detach } from "@pushpin/tnetstrings";
 import { INITIAL_CREDITS, KeepAliveSchedule, type Packet, Session } from "@pushpin/zhttp";
 import type { ResponderSockets } from "@pushpin/zhttp/sockets";
+import type { AddressPolicy } from "./address-policy.ts";
 import { ClientPool } from "./client-pool.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { WebSocketExchange } from "./websocket-exchange.ts";
@@ -11,38 +11,81 @@ import { WebSocketExchange } from "./websocket-exchange.ts";
 /** What a session is to the backend: a request or a WebSocket. */
 export interface Exchange {
   readonly session: Session;
+  /** Echoed with every packet. */
+  readonly userData: string | undefined;
   keepAliveSlot?: number;
+  readonly startedMs: number;
+  /** When something was last transferred. */
+  progressMs: number;
   start(): void;
   packet(packet: Packet, seq: number | undefined, nowMs: number): void;
+  /** Sends what has gathered in this turn of the event loop. */
+  flush(): void;
+  /** Nothing has been transferred for too long. */
+  timeOut(): void;
+  /** Ends it without a word to the proxy. */
   abandon(): void;
 }
+
+export interface EngineOptions {
+  readonly instanceId: string;
+  readonly policy: AddressPolicy;
+  readonly http2: boolean;
+  /** A backend that transfers nothing for this long is given up. */
+  readonly timeoutMs: number;
+  /** Requests and WebSockets at a time. */
+  readonly exchangesMax: number;
+}
+
+/**
+ * A request that is not answered by then is acknowledged: before that the proxy does not know whom
+ * to tell that its client has gone.
+ */
+const ACKNOWLEDGE_AFTER_MS = 50;
+const TICK_MS = 1000;
+/** Backends that transfer nothing, and idle connections, are looked for each so many ticks. */
+const SWEEP_TICKS = 10;
 
 /** All sessions of this process. */
 export class Engine {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly policy: AddressPolicy;
   readonly pool: ClientPool;
-  readonly denied: BlockList;
-  readonly #instanceId: string;
+  /** Sessions refused because there were too many. */
+  refused = 0;
+  readonly #options: EngineOptions;
   readonly #sockets: () => ResponderSockets;
   readonly #exchanges = new Map<string, Exchange>();
   readonly #keepAlive = new KeepAliveSchedule<Exchange>();
   readonly #timer: NodeJS.Timeout;
+  #ticks = 0;
+  #touched = new Set<Exchange>();
+  /** Sessions the proxy has not heard of yet, the oldest first. */
+  readonly #unheard = new Set<Exchange>();
+  #acknowledging = false;
+  #whenIdle: (() => void) | undefined;
 
-  constructor(
-    instanceId: string,
-    denied: BlockList,
-    clock: Clock,
-    log: Logger,
-    sockets: () => ResponderSockets,
-  ) {
-    this.#instanceId = instanceId;
-    this.denied = denied;
+  constructor(options: EngineOptions, clock: Clock, log: Logger, sockets: () => ResponderSockets) {
+    this.#options = options;
     this.clock = clock;
     this.log = log;
-    this.pool = new ClientPool(denied);
+    this.policy = options.policy;
+    this.pool = new ClientPool(options.policy, options.http2);
     this.#sockets = sockets;
-    this.#timer = setInterval(() => this.#tick(), 1000);
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  get nowMs(): number {
+    return this.clock.nowMs();
+  }
+
+  get exchangeCount(): number {
+    return this.#exchanges.size;
+  }
+
+  openExchanges(): Exchange[] {
+    return [...this.#exchanges.values()];
   }
 
   /** The first packet of a session. */
@@ -55,33 +98,47 @@ export class Engine {
     const session = new Session({
       role: "responder",
       kind,
-      from: this.#instanceId,
+      from: this.#options.instanceId,
       id: detach(packet.id),
       peer: detach(packet.from),
       nowMs,
       credits: kind === "websocket" ? INITIAL_CREDITS : 0,
       lenientSeq: true,
     });
-    session.receive(packet, packet.seq ?? 0, nowMs);
+    const isFirst = packet.seq === undefined || packet.seq === 0;
+    session.receive(packet, 0, nowMs);
     const exchange =
       kind === "websocket"
         ? new WebSocketExchange(this, session, packet)
         : new HttpExchange(this, session, packet);
+    const isFull = this.#exchanges.size >= this.#options.exchangesMax; // Limit: max_open_requests
     this.#exchanges.set(key, exchange);
-    this.#keepAlive.add(exchange);
-    exchange.start();
+    if (isFirst && !isFull) exchange.start();
+    else {
+      if (isFull) this.#refuse();
+      session.fail(isFull ? "undefined-condition" : "bad-request");
+    }
+    if (this.#unheard.has(exchange)) return;
+    if (!session.ended) this.#keepAlive.add(exchange);
     this.pump(exchange);
   }
 
   packet(packet: Packet): void {
     const nowMs = this.clock.nowMs();
-    for (const { id, seq } of packet.ids ?? [{ id: packet.id, seq: packet.seq }])
+    if (packet.ids === undefined) {
+      this.#exchanges.get(keyOf(packet.from, packet.id))?.packet(packet, packet.seq, nowMs);
+      return;
+    }
+    for (const { id, seq } of packet.ids)
       this.#exchanges.get(keyOf(packet.from, id))?.packet(packet, seq, nowMs);
   }
 
+  /** Sends what the session may send now; a session that is over is forgotten. */
   pump(exchange: Exchange): void {
     const { session } = exchange;
+    const wasUnheard = session.hasQueued && this.#unheard.delete(exchange);
     for (let packet = session.takePacket(); packet !== undefined; packet = session.takePacket()) {
+      if (exchange.userData !== undefined) packet.userData = exchange.userData;
       if (this.log.isDebug)
         this.log.debug("packet out", {
           to: session.peer,
@@ -91,37 +148,90 @@ export class Engine {
         });
       this.#sockets().send(session.peer, packet, session.routerResp);
     }
-    if (session.ended && !session.hasQueued) this.#forget(exchange);
+    if (session.ended && !session.hasQueued) this.forget(exchange);
+    else if (wasUnheard) this.#keepAlive.add(exchange);
   }
 
-  close(exchange: Exchange): void {
-    this.#forget(exchange);
+  /** Has `flush` called at the end of this turn of the event loop. */
+  touch(exchange: Exchange): void {
+    if (this.#touched.size === 0) setImmediate(this.#flush);
+    this.#touched.add(exchange);
   }
 
-  /** The backend is done; the rest goes to the proxy as credits allow. */
-  finishWhenSent(exchange: Exchange): void {
-    if (exchange.session.ended) this.#forget(exchange);
+  /** Most requests are answered before anything else need be said of them. */
+  acknowledgeSoon(exchange: Exchange): void {
+    this.#unheard.add(exchange);
+    if (this.#acknowledging) return;
+    this.#acknowledging = true;
+    this.clock.setTimer(ACKNOWLEDGE_AFTER_MS, this.#acknowledge);
   }
 
-  async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    for (const exchange of [...this.#exchanges.values()]) {
-      exchange.session.cancel();
-      this.pump(exchange);
-      exchange.abandon();
-    }
-    await this.pool.close();
-  }
-
-  #forget(exchange: Exchange): void {
-    this.#keepAlive.remove(exchange);
+  forget(exchange: Exchange): void {
+    this.#unheard.delete(exchange);
+    if (exchange.keepAliveSlot !== undefined) this.#keepAlive.remove(exchange);
     this.#exchanges.delete(keyOf(exchange.session.peer, exchange.session.id));
+    if (this.#exchanges.size === 0) this.#whenIdle?.();
   }
+
+  /** Lets requests that are on their way end, within the bound; what is left is cancelled. */
+  async stop(graceMs: number): Promise<void> {
+    clearInterval(this.#timer);
+    for (const exchange of this.openExchanges())
+      if (exchange.session.kind === "websocket") this.#cancel(exchange);
+    if (this.#exchanges.size > 0)
+      await new Promise<void>((resolve) => {
+        const timer = this.clock.setTimer(graceMs, resolve);
+        this.#whenIdle = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+    for (const exchange of this.openExchanges()) this.#cancel(exchange);
+    this.pool.close();
+  }
+
+  #cancel(exchange: Exchange): void {
+    exchange.session.cancel();
+    this.pump(exchange);
+    exchange.abandon();
+  }
+
+  #refuse(): void {
+    this.refused += 1;
+    this.log.warn("too many open requests, one is refused", {
+      limit: this.#options.exchangesMax,
+      refused: this.refused,
+    });
+  }
+
+  readonly #flush = (): void => {
+    const touched = this.#touched;
+    this.#touched = new Set();
+    for (const exchange of touched) exchange.flush();
+  };
+
+  readonly #acknowledge = (): void => {
+    const beforeMs = this.nowMs - ACKNOWLEDGE_AFTER_MS;
+    for (const exchange of this.#unheard) {
+      if (exchange.startedMs > beforeMs) break;
+      exchange.session.acknowledge();
+      this.pump(exchange);
+    }
+    this.#acknowledging = this.#unheard.size > 0;
+    if (this.#acknowledging) this.clock.setTimer(ACKNOWLEDGE_AFTER_MS / 2, this.#acknowledge);
+  };
 
   #tick(): void {
-    const { packets, expired } = this.#keepAlive.tick(this.clock.nowMs());
+    const nowMs = this.clock.nowMs();
+    const { packets, expired } = this.#keepAlive.tick(nowMs);
     for (const { to, packet, viaRouter } of packets) this.#sockets().send(to, packet, viaRouter);
     for (const exchange of expired) exchange.abandon();
+    this.#ticks += 1;
+    if (this.#ticks % SWEEP_TICKS !== 0) return;
+    this.pool.sweep(nowMs);
+    const beforeMs = nowMs - this.#options.timeoutMs;
+    for (const exchange of this.#exchanges.values())
+      if (exchange.progressMs < beforeMs) exchange.timeOut();
   }
 }
 

@@ -1,11 +1,16 @@
-import { Readable } from "node:stream";
-import { concatBytes, detach, toBuffer } from "@pushpin/tnetstrings";
-import { INITIAL_CREDITS, Packet, type Session } from "@pushpin/zhttp";
-import type { Client, Dispatcher } from "undici";
-import { conditionOf } from "../core/condition.ts";
+import type { Timer } from "@pushpin/clock";
+import { getHeader } from "@pushpin/http";
+import { concatBytes, fromUtf8, toBuffer } from "@pushpin/tnetstrings";
+import { INITIAL_CREDITS, type Packet, type Session } from "@pushpin/zhttp";
+import type { Dispatcher } from "undici";
+import { type Condition, conditionOf, isHangUp } from "../core/condition.ts";
+import { REDIRECTS_MAX, redirectedRequest } from "../core/redirect.ts";
 import { planRequest, type RequestPlan } from "../core/request-plan.ts";
+import { ClientPool, type Connection } from "./client-pool.ts";
 import type { Engine, Exchange } from "./engine.ts";
+import { UploadBody } from "./upload-body.ts";
 
+/** Asked twice, they do the same as asked once (RFC 9110, 9.2.2). */
 const SAFE_TO_REPEAT: ReadonlySet<string> = new Set([
   "GET",
   "HEAD",
@@ -14,326 +19,303 @@ const SAFE_TO_REPEAT: ReadonlySet<string> = new Set([
   "DELETE",
   "TRACE",
 ]);
-/** Upload bytes read ahead of the connection. */
-const UPLOAD_BUFFER_BYTES = 65_536;
-/** Limit: redirects followed for one request. */
-const REDIRECTS_MAX = 8;
+/** Limit: body of a response that redirects. Unit: bytes; above, its connection is given up. */
+const REDIRECT_BODY_MAX_BYTES = 65_536;
+/** Limit: header fields of a response. */
+const FIELDS_MAX = 1000;
+const TRUNCATED: Condition = "undefined-condition";
 
-/** One request to a backend and its response, on one ZHTTP session. */
+interface Head {
+  readonly code: number;
+  readonly reason: string;
+  readonly headers: string[];
+}
+
+/**
+ * One request to a backend and its response, on one ZHTTP session. It is undici's handler itself:
+ * nothing is allocated between the two but the head and the pieces of the body.
+ */
 export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   readonly session: Session;
+  readonly userData: string | undefined;
   keepAliveSlot?: number;
+  readonly startedMs: number;
+  progressMs: number;
   readonly #engine: Engine;
   #request: Packet;
   #plan: RequestPlan | undefined;
-  #client: Client | undefined;
-  #mayHaveTimedOut = false;
-  #upload: Readable | undefined;
-  #uploadDone: boolean;
-  /** Upload bytes that have come, and those of them that the connection has taken. */
-  #uploaded = 0;
-  #taken = 0;
-  #controller: Dispatcher.DispatchController | undefined;
-  #head: { code: number; reason: string; headers: string[] } | undefined;
+  #connection: Connection | undefined;
+  #mayRepeat = false;
+  #upload: UploadBody | undefined;
+  #abort: ((error: Error) => void) | undefined;
+  #resume: (() => void) | undefined;
+  #head: Head | undefined;
+  #headSent = false;
+  /** Of the body, what the session has not been given yet. */
   #pieces: Buffer[] = [];
   #pieceBytes = 0;
-  #flushScheduled = false;
-  #headSent = false;
   #received = 0;
-  #redirects = 0;
-  #isOver = false;
   #paused = false;
+  /** Where the response leads that is being read. */
+  #redirect: Packet | undefined;
+  #redirects = 0;
+  #timer: Timer | undefined;
+  /** Nothing more comes from the backend; the session may still have to send. */
+  #isOver = false;
+  /** Said when everything before it has been sent. */
+  #failure: Condition | undefined;
 
   constructor(engine: Engine, session: Session, first: Packet) {
     this.#engine = engine;
     this.session = session;
     this.#request = first;
-    this.#uploadDone = !first.more;
+    this.userData = first.userData;
+    this.startedMs = engine.nowMs;
+    this.progressMs = this.startedMs;
   }
 
   start(): void {
-    const { session } = this;
-    this.#plan = this.#request.method === "" ? undefined : planRequest(this.#request);
-    if (this.#plan === undefined || /^wss?:/.test(this.#request.uri)) {
+    const request = this.#request;
+    this.#plan = planRequest(request);
+    if (this.#plan === undefined) {
       this.#fail("bad-request");
       return;
     }
-    if (this.#request.more) {
-      session.acknowledge(INITIAL_CREDITS);
-      this.#upload = new Readable({
-        read: () => this.#grantTaken(),
-        highWaterMark: UPLOAD_BUFFER_BYTES,
-      });
-      // What came with the first packet was not credited.
-      if (this.#request.body.length > 0) this.#upload.push(toBuffer(this.#request.body));
-      this.#uploaded = this.#taken = this.#request.body.length;
-      if (this.#request.timeoutMs !== undefined)
-        this.#engine.clock.setTimer(this.#request.timeoutMs, () => this.#fail("session-timeout"));
-    } else if (!this.#request.batch) session.acknowledge();
+    if (request.more) {
+      this.session.acknowledge(INITIAL_CREDITS);
+      this.#upload = new UploadBody(request.body, this.#onTaken);
+    } else if (!request.batch) this.session.acknowledge();
+    else this.#engine.acknowledgeSoon(this);
+    if (request.timeoutMs !== undefined)
+      this.#timer = this.#engine.clock.setTimer(request.timeoutMs, () => this.timeOut());
     this.#dispatch();
   }
 
-  #dispatch(isRepeated = false): void {
-    const plan = this.#plan as RequestPlan;
-    const { pool } = this.#engine;
-    const { client, mayHaveTimedOut } = isRepeated
-      ? { client: pool.open(plan, this.#request), mayHaveTimedOut: false }
-      : pool.take(plan, this.#request);
-    this.#client = client;
-    this.#mayHaveTimedOut = mayHaveTimedOut;
-    const { method } = this.#request;
-    const body =
-      this.#upload ?? (this.#request.body.length > 0 ? toBuffer(this.#request.body) : null);
-    const needsLength =
-      body === null &&
-      method !== "GET" &&
-      method !== "HEAD" &&
-      method !== "OPTIONS" &&
-      method !== "DELETE";
-    try {
-      client.dispatch(
-        {
-          path: plan.path,
-          method: method as Dispatcher.HttpMethod,
-          headers:
-            needsLength && !plan.headers.some((one) => one.toLowerCase() === "content-length")
-              ? [...plan.headers, "Content-Length", "0"]
-              : plan.headers,
-          body,
-          blocking: false,
-        },
-        this,
-      );
-    } catch {
-      this.#fail("bad-request");
-    }
+  timeOut(): void {
+    if (!this.#isOver) this.#fail(this.#head === undefined ? "session-timeout" : TRUNCATED);
   }
 
   /** A packet of the proxy after the first. */
   packet(packet: Packet, seq: number | undefined, nowMs: number): void {
     switch (this.session.receive(packet, seq, nowMs)) {
       case "data":
-        if (this.#upload === undefined || this.#uploadDone) break;
-        if (packet.body.length > 0) {
-          this.#uploaded += packet.body.length;
-          this.#upload.push(toBuffer(packet.body));
-          this.#grantTaken();
-        }
-        if (!packet.more) {
-          this.#uploadDone = true;
-          this.#upload.push(null);
-        }
-        break;
-      case "credit":
-        this.#regulate();
+        this.progressMs = nowMs;
+        this.#upload?.add(packet.body, packet.more);
         break;
       case "cancel":
       case "error":
       case "failed":
+        this.#engine.pump(this);
         this.abandon();
         return;
       default:
     }
     this.#engine.pump(this);
+    this.#failWhenSent();
     this.#regulate();
-  }
-
-  /** Upload bytes are credited as the connection takes them: a slow backend slows the client. */
-  #grantTaken(): void {
-    const upload = this.#upload;
-    if (upload === undefined || this.#isOver) return;
-    const taken = Math.max(this.#uploaded - upload.readableLength, this.#taken);
-    const bytes = taken - this.#taken;
-    if (bytes === 0) return;
-    this.#taken = taken;
-    this.session.grant(bytes);
-    this.#engine.pump(this);
   }
 
   /** The session is over for reasons of the proxy: the backend connection goes too. */
   abandon(): void {
+    this.#engine.forget(this);
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#engine.close(this);
-    this.#controller?.abort(new Error("given up by the proxy"));
-    void this.#client?.destroy();
-    this.#upload?.destroy();
+    this.#drop("given up by the proxy");
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#isOver) controller.abort(new Error("given up by the proxy"));
-  }
-
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    code: number,
-    _headers: unknown,
-    reason?: string,
-  ): void {
-    if (code < 200 || this.#isOver) return; // interim responses are ours alone
-    const raw = (controller as unknown as { rawHeaders?: (Buffer | string)[] }).rawHeaders ?? [];
-    const headers = raw.map((one) => (typeof one === "string" ? one : one.toString("latin1")));
-    this.#head = { code, reason: detach(reason ?? ""), headers };
-    this.#scheduleFlush();
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#isOver) return;
-    this.#controller = controller;
-    this.#received += chunk.length;
-    if (this.#request.maxSize !== undefined && this.#received > this.#request.maxSize) {
-      this.#fail("max-size-exceeded");
-      return;
-    }
-    this.#pieces.push(chunk);
-    this.#pieceBytes += chunk.length;
-    this.#scheduleFlush();
+  /** What has come in this turn of the event loop goes out. */
+  flush(): void {
+    if (this.#isOver || this.#head === undefined || this.#redirect !== undefined) return;
+    this.#deliver(true);
+    this.#engine.pump(this);
     this.#regulate();
   }
 
-  onResponseEnd(): void {
-    if (this.#isOver) return;
-    if (this.#redirect()) return;
-    const client = this.#client as Client;
-    // A backend that answers early may not have read the request: that connection is of no more use.
-    if (this.#uploadDone && (this.#upload === undefined || this.#upload.readableEnded))
-      this.#engine.pool.giveBack(
-        (this.#plan as RequestPlan).origin,
-        client,
-        this.#engine.clock.nowMs(),
-      );
-    else void client.destroy();
-    this.#isOver = true;
-    this.#deliver(false);
-    this.#engine.pump(this);
-    this.#engine.finishWhenSent(this);
+  // What undici calls
+
+  onConnect(abort: (error?: Error) => void): void {
+    this.#abort = abort;
+    this.#connection?.filter.arm();
+    if (this.#isOver) abort(new Error("given up by the proxy"));
   }
 
-  onResponseError(_controller: unknown, error: Error): void {
-    if (this.#isOver) return;
-    const repeatable =
-      this.#mayHaveTimedOut &&
-      this.#head === undefined &&
-      this.#upload === undefined &&
-      SAFE_TO_REPEAT.has(this.#request.method);
-    const code = (error as { code?: string }).code;
-    if (repeatable && (code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "EPIPE")) {
-      void this.#client?.destroy();
-      this.#dispatch(true);
-      return;
-    }
-    this.#engine.log.debug("backend request failed", {
-      uri: this.#request.uri,
-      error: error.message,
-      code,
-    });
-    this.#fail(this.#head === undefined ? conditionOf(error) : "undefined-condition");
-  }
-
-  #redirect(): boolean {
-    const head = this.#head;
-    if (
-      head === undefined ||
-      !this.#request.followRedirects ||
-      this.#upload !== undefined ||
-      ![301, 302, 303, 307, 308].includes(head.code)
-    )
-      return false;
-    const at = head.headers.findIndex((one, i) => i % 2 === 0 && one.toLowerCase() === "location");
-    const location = at < 0 ? undefined : head.headers[at + 1];
-    if (location === undefined || !URL.canParse(location, this.#request.uri)) return false;
-    this.#redirects += 1;
-    if (this.#redirects > REDIRECTS_MAX) {
-      this.#fail("too-many-redirects");
+  onHeaders(code: number, raw: Buffer[], resume: () => void, reason: string): boolean {
+    if (this.#isOver || code < 200) return true;
+    if (raw.length > 2 * FIELDS_MAX) {
+      this.#fail("undefined-condition"); // Limit: FIELDS_MAX
       return true;
     }
-    const request = Object.assign(new Packet(), this.#request);
-    request.uri = new URL(location, this.#request.uri).href;
-    request.connectHost = "";
-    request.connectPort = 0;
-    if (
-      head.code <= 303 &&
-      request.method !== "HEAD" &&
-      !(head.code !== 303 && request.method === "GET")
-    ) {
-      request.method = "GET";
-      request.body = "";
-      request.headers = (request.headers ?? []).filter(
-        (_, i, all) => !/^content-(length|type)$/i.test(all[i - (i % 2)] as string),
-      );
-    }
-    const plan = planRequest(request);
-    if (plan === undefined) return false;
-    this.#engine.pool.giveBack(
-      (this.#plan as RequestPlan).origin,
-      this.#client as Client,
-      this.#engine.clock.nowMs(),
-    );
-    this.#request = request;
-    this.#plan = plan;
-    this.#head = undefined;
-    this.#pieces = [];
-    this.#pieceBytes = 0;
-    this.#dispatch();
+    const headers: string[] = new Array(raw.length);
+    for (let i = 0; i < raw.length; i += 1) headers[i] = (raw[i] as Buffer).toString("latin1");
+    this.#head = { code, reason: fromUtf8(reason), headers };
+    this.#resume = resume;
+    if (this.#request.followRedirects && this.#upload === undefined)
+      this.#redirect = redirectedRequest(this.#request, code, headers);
+    if (this.#redirect !== undefined) return true;
+    // undici waits for the length that a 304 names, which is that of a body it does not have.
+    if (code === 304 && Number(getHeader(headers, "content-length") ?? 0) > 0) {
+      this.#isOver = true;
+      this.#deliver(false);
+      this.#engine.pump(this);
+      this.#drop("complete");
+    } else this.#engine.touch(this);
     return true;
   }
 
-  /** A response that is complete within one parser call goes out whole; others at the end of the turn. */
-  #scheduleFlush(): void {
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      if (this.#isOver || this.#head === undefined) return;
-      if (this.#request.followRedirects && this.#head.code >= 300 && this.#head.code < 400) return;
-      this.#deliver(true);
-      this.#engine.pump(this);
-      this.#regulate();
-    });
+  onData(chunk: Buffer): boolean {
+    if (this.#isOver) return true;
+    this.progressMs = this.#engine.nowMs;
+    this.#received += chunk.length;
+    if (this.#redirect !== undefined) {
+      if (this.#received > REDIRECT_BODY_MAX_BYTES) this.#follow(); // Limit: REDIRECT_BODY_MAX_BYTES
+      return true;
+    }
+    const { maxSize } = this.#request;
+    if (maxSize !== undefined && this.#received > maxSize) {
+      this.#fail("max-size-exceeded");
+      return true;
+    }
+    this.#pieces.push(chunk);
+    this.#pieceBytes += chunk.length;
+    this.#engine.touch(this);
+    this.#paused = this.session.queuedBytes + this.#pieceBytes > INITIAL_CREDITS;
+    return !this.#paused;
   }
 
-  #deliver(more: boolean): void {
-    const body = concatBytes(this.#pieces.length === 0 ? [""] : this.#pieces);
-    this.#pieces = [];
-    this.#pieceBytes = 0;
-    if (this.#headSent) {
-      if (body.length > 0 || !more) this.session.write(body, more);
+  onComplete(): void {
+    if (this.#isOver) return;
+    const connection = this.#connection as Connection;
+    if (connection.hasFailed) {
+      // A reset in the place of the end of a response that has no other.
+      this.#fail(TRUNCATED);
       return;
     }
-    this.#headSent = true;
-    this.session.respond(
-      this.#head as { code: number; reason: string; headers: string[] },
-      body,
-      more,
+    if (this.#redirect !== undefined) {
+      this.#follow();
+      return;
+    }
+    this.#isOver = true;
+    this.#timer?.cancel();
+    // A backend that answers early may not read the request: that connection is of no more use.
+    if (this.#upload === undefined || this.#upload.readableEnded)
+      this.#engine.pool.giveBack(this.#plan as RequestPlan, connection, this.#engine.nowMs);
+    else this.#drop("answered early");
+    this.#deliver(false);
+    this.#engine.pump(this);
+  }
+
+  onError(error: Error): void {
+    if (this.#isOver) return;
+    if (this.#mayRepeat && this.#head === undefined && isHangUp(error)) {
+      this.#connection?.destroy();
+      this.#dispatch(true);
+      return;
+    }
+    const { log } = this.#engine;
+    if (log.isDebug)
+      log.debug("backend request failed", { uri: this.#request.uri, error: error.message });
+    this.#fail(this.#head === undefined ? conditionOf(error) : TRUNCATED);
+  }
+
+  #dispatch(isRepeated = false): void {
+    const { pool, nowMs } = this.#engine;
+    const plan = this.#plan as RequestPlan;
+    const request = this.#request;
+    const connection = isRepeated
+      ? pool.open(plan, request, nowMs)
+      : pool.take(plan, request, nowMs);
+    this.#connection = connection;
+    this.#mayRepeat =
+      this.#upload === undefined &&
+      SAFE_TO_REPEAT.has(request.method) &&
+      ClientPool.mayHaveTimedOut(connection, nowMs);
+    // A failure of this call comes as `onError`.
+    connection.client.dispatch(
+      {
+        origin: connection.origin,
+        path: plan.path,
+        method: request.method as Dispatcher.HttpMethod,
+        headers: plan.headers,
+        body: this.#upload ?? (request.body.length > 0 ? toBuffer(request.body) : null),
+        blocking: false,
+      },
+      this,
     );
   }
 
-  /** Reads from the backend only what the session can soon send. */
-  #regulate(): void {
-    const waiting = this.session.queuedBytes + this.#pieceBytes;
-    if (!this.#paused && waiting > INITIAL_CREDITS) {
-      this.#paused = true;
-      this.#controller?.pause();
-    } else if (this.#paused && waiting < INITIAL_CREDITS / 2) {
-      this.#paused = false;
-      this.#controller?.resume();
+  #follow(): void {
+    const next = this.#redirect as Packet;
+    const plan = planRequest(next);
+    this.#redirects += 1;
+    if (plan === undefined || this.#redirects > REDIRECTS_MAX) {
+      // Limit: REDIRECTS_MAX
+      this.#fail(plan === undefined ? "bad-request" : "too-many-redirects");
+      return;
     }
+    const { pool } = this.#engine;
+    const left = this.#connection as Connection;
+    if (this.#received > REDIRECT_BODY_MAX_BYTES) left.destroy();
+    else pool.giveBack(this.#plan as RequestPlan, left, this.#engine.nowMs);
+    this.#connection = undefined;
+    this.#abort = undefined;
+    this.#request = next;
+    this.#plan = plan;
+    this.#head = undefined;
+    this.#redirect = undefined;
+    this.#received = 0;
+    // Not from within the parser of the connection that is left.
+    setImmediate(() => {
+      if (!this.#isOver) this.#dispatch();
+    });
   }
 
-  #fail(condition: string): void {
+  readonly #onTaken = (bytes: number): void => {
     if (this.#isOver) return;
-    this.#isOver = true;
-    // After the head only a cancel is understood by all: the client must see an aborted response.
-    if (this.#headSent) {
-      if (this.#pieces.length > 0) this.#deliver(true);
-      this.#engine.pump(this);
-      this.session.cancel();
-    } else this.session.fail(condition);
+    this.progressMs = this.#engine.nowMs;
+    this.session.grant(bytes);
     this.#engine.pump(this);
-    this.#engine.close(this);
-    this.#controller?.abort(new Error(condition));
-    void this.#client?.destroy();
+  };
+
+  #deliver(more: boolean): void {
+    const pieces = this.#pieces;
+    const body = pieces.length === 0 ? "" : concatBytes(pieces);
+    if (pieces.length > 0) this.#pieces = [];
+    this.#pieceBytes = 0;
+    if (!this.#headSent) {
+      this.#headSent = true;
+      this.session.respond(this.#head as Head, body, more);
+    } else if (body.length > 0 || !more) this.session.write(body, more);
+  }
+
+  /** Reads from the backend only what the session can soon send. Never within undici's parser. */
+  #regulate(): void {
+    if (!this.#paused || this.#isOver) return;
+    if (this.session.queuedBytes + this.#pieceBytes >= INITIAL_CREDITS / 2) return;
+    this.#paused = false;
+    this.#resume?.();
+  }
+
+  #fail(condition: Condition): void {
+    this.#isOver = true;
+    this.#failure = condition;
+    if (this.#head !== undefined && this.#redirect === undefined) this.#deliver(true);
+    this.#engine.pump(this);
+    this.#drop(condition);
+    this.#failWhenSent();
+  }
+
+  /** What the backend did send comes before the word that it was not all. */
+  #failWhenSent(): void {
+    if (this.#failure === undefined || this.session.queuedBytes > 0) return;
+    this.session.fail(this.#failure);
+    this.#failure = undefined;
+    this.#engine.pump(this);
+  }
+
+  #drop(why: string): void {
+    this.#timer?.cancel();
+    this.#abort?.(new Error(why));
+    this.#connection?.destroy();
     this.#upload?.destroy();
   }
 }

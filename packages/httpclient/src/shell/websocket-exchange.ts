@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import http, { type IncomingMessage } from "node:http";
-import https from "node:https";
 import type { Socket } from "node:net";
 import { toBuffer } from "@pushpin/tnetstrings";
 import {
@@ -12,15 +11,23 @@ import {
   OPCODE,
 } from "@pushpin/websocket";
 import { INITIAL_CREDITS, type Packet, type Session } from "@pushpin/zhttp";
-import { conditionOf } from "../core/condition.ts";
+import type { Timer } from "@pushpin/clock";
+import { type Condition, conditionOf } from "../core/condition.ts";
 import { planRequest } from "../core/request-plan.ts";
-import { CONNECT_TIMEOUT_MS, policyLookup } from "./client-pool.ts";
+import { HEAD_MAX_BYTES } from "./client-pool.ts";
+import { connectTo } from "./connector.ts";
 import type { Engine, Exchange } from "./engine.ts";
 
 /** Limit: one message of a backend. Unit: bytes. */
 const MESSAGE_MAX_BYTES = 64 * 1024 * 1024;
 /** Limit: body of a refused handshake. Unit: bytes; the rest is cut. */
 const REJECTION_MAX_BYTES = 100_000;
+/** A backend must have answered the handshake, a refusal's body included, by then. */
+const HANDSHAKE_TIMEOUT_MS = 60_000;
+/** Limit: interim responses before the answer. */
+const INTERIM_MAX = 16;
+/** Close code for a message above `MESSAGE_MAX_BYTES`. */
+const TOO_BIG = 1009;
 /** Written by us; what the session says of them is of its own connection. */
 const OWN_HEADERS: ReadonlySet<string> = new Set([
   "sec-websocket-key",
@@ -31,7 +38,10 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
 /** One WebSocket to a backend, on one ZWS session. */
 export class WebSocketExchange implements Exchange {
   readonly session: Session;
+  readonly userData: string | undefined;
   keepAliveSlot?: number;
+  readonly startedMs: number;
+  progressMs: number;
   readonly #engine: Engine;
   readonly #request: Packet;
   #outgoing: http.ClientRequest | undefined;
@@ -42,16 +52,21 @@ export class WebSocketExchange implements Exchange {
   #closeReceived = false;
   #isOver = false;
   #ungranted = 0;
+  #timer: Timer | undefined;
+  #interim = 0;
 
   constructor(engine: Engine, session: Session, first: Packet) {
     this.#engine = engine;
     this.session = session;
     this.#request = first;
+    this.userData = first.userData;
+    this.startedMs = engine.nowMs;
+    this.progressMs = this.startedMs;
   }
 
   start(): void {
     const plan = planRequest(this.#request);
-    if (plan === undefined || !/^wss?:/i.test(this.#request.uri)) {
+    if (plan === undefined) {
       this.#fail("bad-request");
       return;
     }
@@ -70,30 +85,26 @@ export class WebSocketExchange implements Exchange {
       "Sec-WebSocket-Key",
       key,
     );
-    const outgoing = (plan.secure ? https : http).request({
-      host: plan.host,
-      port: plan.port,
+    const connect = connectTo(plan, this.#request, this.#engine.policy, false);
+    const outgoing = this.#handshake(() => http.request({
       path: plan.path,
       method: "GET",
       headers: headers as unknown as http.OutgoingHttpHeaders,
       setHost: false,
-      agent: false,
-      maxHeaderSize: 65_536,
-      ...(this.#request.ignorePolicies ? {} : { lookup: policyLookup(this.#engine.denied) }),
-      ...(plan.secure
-        ? {
-            servername: plan.servername,
-            rejectUnauthorized: !this.#request.ignoreTlsErrors,
-            ...(this.#request.clientCert === ""
-              ? {}
-              : { cert: this.#request.clientCert, key: this.#request.clientKey }),
-          }
-        : {}),
-    });
+      maxHeaderSize: HEAD_MAX_BYTES,
+      createConnection: (_options, done) => {
+        connect((error, socket) => done(error, socket as Socket));
+        return undefined;
+      },
+    }));
+    if (outgoing === undefined) return;
     this.#outgoing = outgoing;
-    outgoing.setTimeout(CONNECT_TIMEOUT_MS, () => {
-      if (this.#socket === undefined)
-        outgoing.destroy(Object.assign(new Error("timed out"), { code: "ETIMEDOUT" }));
+    this.#timer = this.#engine.clock.setTimer(HANDSHAKE_TIMEOUT_MS, () => {
+      this.#fail("connection-timeout");
+    });
+    outgoing.on("information", () => {
+      this.#interim += 1;
+      if (this.#interim > INTERIM_MAX) this.#fail("undefined-condition"); // Limit: INTERIM_MAX
     });
     outgoing.on("upgrade", (response, socket, head) =>
       this.#upgraded(response, socket as Socket, head, key),
@@ -103,8 +114,26 @@ export class WebSocketExchange implements Exchange {
     outgoing.end();
   }
 
+  /** Headers that cannot be sent throw. */
+  #handshake(request: () => http.ClientRequest): http.ClientRequest | undefined {
+    try {
+      return request();
+    } catch (error) {
+      this.#fail(conditionOf(error as Error));
+      return undefined;
+    }
+  }
+
+  flush(): void {}
+
+  timeOut(): void {
+    if (this.#socket === undefined) this.#fail("session-timeout");
+    else this.#lost();
+  }
+
   packet(packet: Packet, seq: number | undefined, nowMs: number): void {
     const received = this.session.receive(packet, seq, nowMs);
+    if (received !== "keep-alive") this.progressMs = nowMs;
     switch (received) {
       case "data": {
         this.#ungranted += packet.body.length;
@@ -140,9 +169,10 @@ export class WebSocketExchange implements Exchange {
   }
 
   abandon(): void {
+    this.#engine.forget(this);
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#engine.close(this);
+    this.#timer?.cancel();
     this.#outgoing?.destroy();
     this.#socket?.destroy();
     this.#receiver?.destroy();
@@ -161,6 +191,7 @@ export class WebSocketExchange implements Exchange {
       this.#fail("undefined-condition");
       return;
     }
+    this.#timer?.cancel();
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.setTimeout(0);
@@ -177,7 +208,7 @@ export class WebSocketExchange implements Exchange {
       },
       onError: (code) => {
         this.#sendClose(code, Buffer.alloc(0));
-        this.#lost();
+        this.#lost(code === TOO_BIG ? "frame-too-large" : undefined);
       },
     });
     session.respond(
@@ -195,6 +226,7 @@ export class WebSocketExchange implements Exchange {
 
   #data(data: Buffer): void {
     if (this.#isOver || this.#closeReceived) return;
+    this.progressMs = this.#engine.nowMs;
     this.#receiver?.receive(data);
     this.#engine.pump(this);
     if (this.session.queuedBytes > INITIAL_CREDITS) this.#socket?.pause();
@@ -225,13 +257,20 @@ export class WebSocketExchange implements Exchange {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#socket?.end();
-    this.#engine.finishWhenSent(this);
+    this.#engine.pump(this);
   }
 
-  #lost(): void {
+  /** The connection is gone without a close. */
+  #lost(condition?: Condition): void {
     if (this.#isOver) return;
     this.#engine.pump(this);
-    if (!this.session.ended) this.session.cancel();
+    if (this.#closeReceived && !this.session.ended) {
+      // It said its close before it went: what waits for credits is still delivered, in order.
+      this.#closeSent = true;
+      return;
+    }
+    if (condition === undefined) this.session.cancel();
+    else this.session.fail(condition);
     this.#engine.pump(this);
     this.abandon();
   }
@@ -248,6 +287,7 @@ export class WebSocketExchange implements Exchange {
     response.on("close", () => {
       if (this.#isOver) return;
       this.#isOver = true;
+      this.#timer?.cancel();
       this.session.reject(
         {
           code: response.statusCode ?? 502,
@@ -257,16 +297,15 @@ export class WebSocketExchange implements Exchange {
         Buffer.concat(pieces),
       );
       this.#engine.pump(this);
-      this.#engine.close(this);
     });
   }
 
-  #fail(condition: string): void {
+  #fail(condition: Condition): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#timer?.cancel();
     this.session.fail(condition);
     this.#engine.pump(this);
-    this.#engine.close(this);
     this.#outgoing?.destroy();
   }
 }
