@@ -9,6 +9,7 @@ import type {
 import type { SocketTimer, SocketTimers } from "../websocket/socket-timers.ts";
 import { HEARTBEAT_MS } from "./polling-session.ts";
 import {
+  BACKEND_MESSAGE_MAX_BYTES,
   CLIENT_MESSAGE_MAX_BYTES,
   MessageAssembler,
   messagesFrame,
@@ -27,8 +28,8 @@ export class FramedClient implements SocketClient, SocketTimer {
   readonly #timers: SocketTimers;
   readonly #nowMs: () => number;
   readonly #events: SocketClientEvents;
-  readonly #incoming = new MessageAssembler();
-  readonly #outgoing = new MessageAssembler();
+  readonly #incoming = new MessageAssembler(WRAPPED_MAX_BYTES);
+  readonly #outgoing = new MessageAssembler(BACKEND_MESSAGE_MAX_BYTES);
   /** Bytes of wrapped messages not yet granted below, and of their content not yet granted by the relay. */
   #owed = 0;
   #untaken = 0;
@@ -67,8 +68,10 @@ export class FramedClient implements SocketClient, SocketTimer {
   }
 
   message(_type: MessageType, body: Bytes, more: boolean): void {
-    const text = this.#outgoing.add(body, more);
-    if (text !== undefined) this.#write(messagesFrame([text]));
+    if (!this.#isOpen) return;
+    const added = this.#outgoing.add(body, more);
+    if (added.state === "too-large") this.#fail();
+    else if (added.state === "complete") this.#write(messagesFrame([added.text]));
   }
 
   ping(): void {}
@@ -98,30 +101,30 @@ export class FramedClient implements SocketClient, SocketTimer {
   }
 
   #received(body: Bytes, more: boolean): void {
-    this.#owed += body.length;
-    const text = this.#incoming.add(body, more);
-    // Limit: WRAPPED_MAX_BYTES
-    if (this.#incoming.bytes > WRAPPED_MAX_BYTES) {
-      this.#fail();
+    if (!this.#isOpen) {
+      // Nobody reads it, but the client's own close comes behind it.
+      this.lower.grant(body.length);
       return;
     }
-    if (text === undefined) {
+    this.#owed += body.length;
+    const added = this.#incoming.add(body, more);
+    if (added.state === "incomplete") {
       // The rest of it needs room, although nothing of it has been taken yet.
       this.grant(0);
       return;
     }
-    const messages = text.length > WRAPPED_MAX_BYTES ? undefined : readMessages(text);
-    if (messages === undefined) {
-      this.#fail();
-      return;
-    }
-    const contents = messages.map(fromUtf8);
-    if (contents.some((one) => one.length > CLIENT_MESSAGE_MAX_BYTES)) {
+    const messages = added.state === "complete" ? readMessages(added.text) : undefined;
+    const contents = messages?.map(fromUtf8);
+    // Limit: CLIENT_MESSAGE_MAX_BYTES
+    if (contents === undefined || contents.some((one) => one.length > CLIENT_MESSAGE_MAX_BYTES)) {
       this.#fail();
       return;
     }
     for (const one of contents) this.#untaken += one.length;
-    for (const one of contents) this.#events.message("text", one, false);
+    for (const one of contents) {
+      if (!this.#isOpen) return; // the backend went at one of them
+      this.#events.message("text", one, false);
+    }
     this.grant(0);
   }
 

@@ -9,15 +9,34 @@ import type {
   SocketClientEvents,
 } from "../websocket/socket-ports.ts";
 import type { SocketTimer, SocketTimers } from "../websocket/socket-timers.ts";
-import { closeFrame, MessageAssembler, messagesFrame } from "./sockjs-frames.ts";
+import {
+  BACKEND_MESSAGE_MAX_BYTES,
+  closeFrame,
+  MessageAssembler,
+  messagesFrame,
+  scriptOf,
+} from "./sockjs-frames.ts";
 import { answer, answerText, commonHeaders } from "./sockjs-pages.ts";
 
 /** A poll without news is answered after this. */
 export const HEARTBEAT_MS = 25_000;
 /** The client comes back within this, or is gone; a close is repeated for as long. */
 export const POLL_AGAIN_MS = 5000;
-/** Limit: messages that wait for the client's next poll. Unit: bytes; beyond it the session ends. */
-export const POLL_BUFFER_MAX_BYTES = 200_000;
+/**
+ * Limit: messages that wait for the client's next poll. Unit: bytes; beyond it the session ends.
+ * The relay holds the backend back from 100000 on; a message under way and what the backend still
+ * may send come on top (200000 each), so only published messages get this far.
+ */
+export const POLL_BUFFER_MAX_BYTES = 500_000;
+
+/** Limit: the same, in messages: empty ones have no bytes. */
+export const POLL_MESSAGES_MAX = 100_000;
+
+const OWN_HEADERS: ReadonlySet<string> = new Set([
+  "content-length",
+  "access-control-allow-origin",
+  "access-control-allow-credentials",
+]);
 
 export interface PollingOwner {
   readonly timers: SocketTimers;
@@ -33,7 +52,8 @@ interface Poll {
 }
 
 //   connecting ──accept──▶ open ──close──▶ closed (for 5 s) ──▶ gone;   any ──drop──▶ gone
-type State = "connecting" | "open" | "closed" | "gone";
+//                            └─close, messages wait─▶ closing ──polled──▶ closed
+type State = "connecting" | "open" | "closing" | "closed" | "gone";
 
 /** A SockJS session over polls: to the relay it is a WebSocket (proxy.md 6.1). */
 export class PollingSession implements SocketClient, SocketTimer, ClientListener {
@@ -41,7 +61,7 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
   readonly key: string;
   events!: SocketClientEvents;
   readonly #owner: PollingOwner;
-  readonly #assembler = new MessageAssembler();
+  readonly #assembler = new MessageAssembler(BACKEND_MESSAGE_MAX_BYTES);
   #state: State = "connecting";
   #poll: Poll | undefined;
   #messages: string[] = [];
@@ -49,16 +69,25 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
   /** Repeated to whoever asks. */
   #closing = "";
   #send: ClientRequest | undefined;
+  /** Sent before the backend has accepted. */
+  #early: readonly string[] = [];
+  /** Bytes of the client that the backend has not taken yet. */
   #untaken = 0;
 
-  constructor(owner: PollingOwner, key: string, first: ClientRequest, callback: string | undefined) {
+  constructor(
+    owner: PollingOwner,
+    key: string,
+    first: ClientRequest,
+    callback: string | undefined,
+  ) {
     this.#owner = owner;
     this.key = key;
     this.#hold({ client: first, callback });
   }
 
+  /** Without the message under way: its rest has to come in any case. */
   get queuedBytes(): number {
-    return this.#messageBytes + this.#assembler.bytes;
+    return this.#messageBytes;
   }
 
   // Requests of the client
@@ -75,27 +104,30 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
     }
     this.#hold(poll);
     if (this.#messages.length > 0) this.#deliver();
+    else if (this.#state === "closing") this.#closed(this.#closing);
     else this.#owner.timers.schedule(this, this.#owner.nowMs() + HEARTBEAT_MS);
   }
 
   /** Messages of the client; the request is answered when the last of them was taken. */
   send(client: ClientRequest, messages: readonly string[]): void {
-    if (this.#state === "closed") {
-      this.#answer({ client, callback: undefined }, this.#closing);
-      return;
-    }
-    if (this.#send !== undefined) {
+    // The first of them may have been given up by its client: what it sent still waits.
+    if (this.#send !== undefined || this.#untaken > 0) {
       answerText(client, 400, "Bad Request", "Already sending\n");
       return;
     }
     this.#send = client;
     client.listener = this;
-    for (const text of messages) {
-      const bytes = fromUtf8(text);
-      this.#untaken += bytes.length;
-      this.events.message("text", bytes, false);
-    }
-    this.#answerSend();
+    const contents = messages.map(fromUtf8);
+    for (const one of contents) this.#untaken += one.length;
+    if (this.#state === "connecting") this.#early = contents;
+    else this.#pass(contents);
+  }
+
+  /** Tells a sender that there is nobody to send to any more; false if there is. */
+  answerIfClosed(client: ClientRequest): boolean {
+    if (this.#state !== "closed" && this.#state !== "closing") return false;
+    this.#answer({ client, callback: undefined }, this.#closing);
+    return true;
   }
 
   body(): void {}
@@ -123,13 +155,17 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
   accept(_head: HandshakeHead): void {
     this.#state = "open";
     this.#reply("o");
+    const early = this.#early;
+    this.#early = [];
+    this.#pass(early);
   }
 
   reject(head: HandshakeHead, body: Bytes): void {
     const poll = this.#take();
     this.#end(false);
     if (poll === undefined) return;
-    const headers = filterHeaders(head.headers, (name) => name === "content-length");
+    // A browser takes no answer that allows its origin twice.
+    const headers = filterHeaders(head.headers, (name) => OWN_HEADERS.has(name));
     const length = ["Content-Length", String(body.length)];
     poll.client.answerWith({
       ...head,
@@ -140,15 +176,19 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
 
   message(_type: MessageType, body: Bytes, more: boolean): void {
     if (this.#state !== "open") return;
-    const text = this.#assembler.add(body, more);
-    // Limit: POLL_BUFFER_MAX_BYTES
-    if (this.queuedBytes > POLL_BUFFER_MAX_BYTES && this.#poll === undefined) {
+    const added = this.#assembler.add(body, more);
+    if (added.state === "incomplete") return;
+    // Limit: BACKEND_MESSAGE_MAX_BYTES, POLL_BUFFER_MAX_BYTES, POLL_MESSAGES_MAX
+    if (
+      added.state === "too-large" ||
+      this.#messageBytes + added.bytes > POLL_BUFFER_MAX_BYTES ||
+      this.#messages.length >= POLL_MESSAGES_MAX
+    ) {
       this.#end(true);
       return;
     }
-    if (text === undefined) return;
-    this.#messages.push(text);
-    this.#messageBytes += text.length;
+    this.#messages.push(added.text);
+    this.#messageBytes += added.bytes;
     if (this.#poll !== undefined) this.#deliver();
   }
 
@@ -157,10 +197,15 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
   pong(): void {}
 
   close(code: number | undefined, reason: Bytes): void {
-    if (this.#state !== "open") return;
-    this.#closed(
-      code === undefined ? closeFrame(0, "Connection closed") : closeFrame(code, toUtf8(reason)),
-    );
+    if (this.#state !== "open" && this.#state !== "connecting") return;
+    const frame =
+      code === undefined ? closeFrame(0, "Connection closed") : closeFrame(code, toUtf8(reason));
+    if (this.#messages.length > 0) {
+      // They come first; the client has as long as before to fetch them.
+      this.#state = "closing";
+      this.#closing = frame;
+      this.#dropSend();
+    } else this.#closed(frame);
     this.events.close(undefined, "");
     this.events.gone();
   }
@@ -175,7 +220,7 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
   }
 
   due(): void {
-    if (this.#state === "closed") this.#end(false);
+    if (this.#state === "closed" || this.#state === "closing") this.#end(false);
     else if (this.#poll !== undefined && this.#state === "open") this.#reply("h");
     else this.#end(true);
   }
@@ -198,7 +243,7 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
     this.#messages = [];
     this.#messageBytes = 0;
     this.#reply(frame);
-    this.events.drained();
+    if (this.#state === "open") this.events.drained();
   }
 
   /** Answers the poll; the next has to come soon. */
@@ -215,8 +260,25 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
       answerText(client, 200, "OK", fromUtf8(`${frame}\n`));
       return;
     }
-    const script = fromUtf8(`/**/${callback}(${JSON.stringify(frame)});\n`);
+    const script = fromUtf8(scriptOf(callback, frame));
     answer(client, 200, "OK", ["Content-Type", "application/javascript"], script);
+  }
+
+  #pass(contents: readonly string[]): void {
+    for (const one of contents) {
+      if (this.#state !== "open") return; // the backend went at one of them
+      this.events.message("text", one, false);
+    }
+    this.#answerSend();
+  }
+
+  /** Nobody takes what is left; whoever waits for that is told why. */
+  #dropSend(): void {
+    this.#early = [];
+    this.#untaken = 0;
+    const client = this.#send;
+    this.#send = undefined;
+    if (client !== undefined) this.#answer({ client, callback: undefined }, this.#closing);
   }
 
   #answerSend(): void {
@@ -230,25 +292,23 @@ export class PollingSession implements SocketClient, SocketTimer, ClientListener
   #closed(frame: string): void {
     this.#state = "closed";
     this.#closing = frame;
-    // What has not been fetched yet is lost with the session, as a closed WebSocket's is.
     this.#reply(frame);
-    if (this.#send !== undefined) {
-      this.#untaken = 0;
-      this.#answerSend();
-    }
+    this.#dropSend();
     this.#owner.timers.schedule(this, this.#owner.nowMs() + POLL_AGAIN_MS);
   }
 
   /** `isReported`: the relay does not know yet. */
   #end(isReported: boolean): void {
     if (this.#state === "gone") return;
-    const wasClosed = this.#state === "closed";
     this.#state = "gone";
+    this.#messages = [];
+    this.#messageBytes = 0;
+    this.#early = [];
     this.#owner.timers.cancel(this);
     this.#owner.forget(this);
     for (const client of [this.#take()?.client, this.#send])
       if (client !== undefined) answerText(client, 410, "Gone", "Session terminated\n");
     this.#send = undefined;
-    if (isReported && !wasClosed) this.events.gone();
+    if (isReported) this.events.gone();
   }
 }

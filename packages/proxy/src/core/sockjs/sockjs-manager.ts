@@ -143,8 +143,9 @@ export class SockJsManager implements PollingOwner {
         else notFound(client);
         return;
       case "jsonp": {
-        const callback = query.get("c") ?? query.get("callback");
-        if (callback === null || !CALLBACK.test(callback))
+        const callback = query.get("callback") ?? query.get("c");
+        if (method !== "GET" && method !== "POST") notFound(client);
+        else if (callback === null || !CALLBACK.test(callback))
           answerText(client, 400, "Bad Request", "Bad Request\n");
         else this.#poll(client, route, sid, callback);
         return;
@@ -155,7 +156,8 @@ export class SockJsManager implements PollingOwner {
         return;
       case "jsonp_send": {
         const form = method === "POST" ? new URLSearchParams(toUtf8(body.content)) : query;
-        this.#send(client, route, sid, form.get("d") ?? "");
+        if (method !== "GET" && method !== "POST") notFound(client);
+        else this.#send(client, route, sid, form.get("d") ?? "");
         return;
       }
       default:
@@ -198,6 +200,7 @@ export class SockJsManager implements PollingOwner {
       notFound(client);
       return;
     }
+    if (session.answerIfClosed(client)) return;
     const messages = readMessages(payload);
     if (messages === undefined) answerText(client, 400, "Bad Request", "Payload expected\n");
     // Limit: CLIENT_MESSAGE_MAX_BYTES
