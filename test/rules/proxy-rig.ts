@@ -161,7 +161,7 @@ export class ProxyRig {
   }
 
   stop(): void {
-    this.engine.stop();
+    void this.engine.stop();
   }
 
   /** What was collected for the handler goes out. */

@@ -86,7 +86,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     },
     async stop() {
       file.close();
-      engine.stop();
+      await engine.stop();
       await Promise.all([sockets?.close(), publisher?.close()]);
     },
   };

@@ -51,6 +51,8 @@ const SECONDS_PER_MINUTE = 60;
 const WAITING_REQUESTS_MAX = 1000;
 /** Clients are told to come back: the service restarts. */
 const GOING_AWAY = 1001;
+/** Backends of WebSockets over HTTP have this long to hear that their clients are gone. */
+const DISCONNECTS_MS = 2500;
 
 export interface EngineSockets {
   readonly clients: ResponderSockets;
@@ -217,10 +219,12 @@ export class Engine {
     return relay !== undefined;
   }
 
-  stop(): void {
+  /** Ends everything; backends of WebSockets over HTTP are told first, for a bounded time. */
+  async stop(): Promise<void> {
+    for (const relay of [...this.#relays.values()]) relay.shutdown(GOING_AWAY);
+    await this.#overHttp.disconnects.stop(this.#options.clock, DISCONNECTS_MS);
     clearInterval(this.#timer);
     clearTimeout(this.#ackTimer);
-    for (const relay of [...this.#relays.values()]) relay.shutdown(GOING_AWAY);
     for (const end of [...this.#ends.values()]) {
       if (end instanceof ZwsClient) continue; // has got its close
       end.session.cancel();

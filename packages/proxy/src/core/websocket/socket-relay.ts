@@ -299,8 +299,9 @@ export class SocketRelay implements Controlled {
 
   #clientGone(): void {
     this.#client = undefined;
-    // A close that was passed on is carried out by the backend's side on its own.
-    if (!this.#isOriginClosed) this.#origin?.drop();
+    // A close that was passed on is still carried out: by a WebSocket's backend on its own, over
+    // HTTP before the backend hears no more.
+    if (!this.#isOriginClosed || this.#target?.overHttp === true) this.#origin?.drop();
     this.#over();
   }
 
