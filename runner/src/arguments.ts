@@ -20,6 +20,14 @@ function normaliseDashes(argv: readonly string[]): string[] {
   return argv.map((one) => (/^-[a-zA-Z][a-zA-Z-]+/.test(one) ? `-${one}` : one));
 }
 
+/** Faults of a command line, as they are worded everywhere in this project. */
+export function inOwnWords(failure: string): string {
+  const unknown = /Unknown arguments?: ([^,]+)/.exec(failure);
+  if (unknown !== null) return `Unknown option '${unknown[1]}'.`;
+  const missing = /Not enough arguments following: (\S+)/.exec(failure);
+  return missing === null ? failure : `Missing value after '--${missing[1]}'.`;
+}
+
 export function parseRunnerArguments(argv: readonly string[], version: string): ParsedRunner {
   let failure: string | undefined;
   const parser = yargs(normaliseDashes(argv))
@@ -27,7 +35,7 @@ export function parseRunnerArguments(argv: readonly string[], version: string): 
     .help(false)
     .scriptName("pushpin")
     .usage(
-      "$0 [options]\n$0 check|explain|publish --help\n\nStarts Pushpin: connection manager, HTTP client, proxy and handler.",
+      "$0 [options]\n$0 check|command|config|explain|publish|stats|subs --help\n\nStarts Pushpin: connection manager, HTTP client, proxy and handler.",
     )
     .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
     .option("logfile", {
@@ -90,10 +98,7 @@ export function parseRunnerArguments(argv: readonly string[], version: string): 
   if (parsed.help) return { kind: "exit", code: 0, text: help };
   let levels: LogLevels | undefined;
   if (failure !== undefined) {
-    const unknown = /Unknown arguments?: ([^,]+)/.exec(failure);
-    if (unknown !== null) failure = `Unknown option '${unknown[1]}'.`;
-    const missing = /Not enough arguments following: (\S+)/.exec(failure);
-    if (missing !== null) failure = `Missing value after '--${missing[1]}'.`;
+    failure = inOwnWords(failure);
   }
   try {
     if (parsed.loglevel !== undefined) levels = parseLogLevels(parsed.loglevel.split(","));

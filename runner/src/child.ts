@@ -1,40 +1,65 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { Logger } from "@pushpin/log";
 import { Backoff } from "./backoff.ts";
 import { MergedOutput } from "./merged-output.ts";
+import { FINGERPRINT, isAlive } from "./running-child.ts";
+
+/** A listening socket on its way to a child: systemd's name and our descriptor. */
+export interface HandedListener {
+  readonly name: string;
+  readonly fd: number;
+}
 
 export interface ChildOptions {
   /** As shown in log lines. */
   readonly name: string;
   readonly command: readonly string[];
   readonly pidFile: string;
-  /** Listening sockets handed over: systemd's name and our descriptor. */
-  readonly listeners: readonly { readonly name: string; readonly fd: number }[];
+  /** Says what the child was started with; a later runner adopts it only if nothing differs. */
+  readonly fingerprint: string;
+  /** Asked at each start. */
+  readonly listeners: () => readonly HandedListener[];
+  /** False: a child that ends unasked is not started again. */
+  readonly restart: boolean;
   readonly log: Logger;
   /** Lines of the child's output. */
   readonly write: (line: string) => void;
-  /** A child that never became ready has ended: the start is over. */
-  readonly onStartFailed: (reason: string) => void;
+  /** The child cannot be had: it never became ready, or may not be started again. */
+  readonly onLost: () => void;
 }
 
 /** A child that was told to stop and has not is ended by force after this. */
 export const KILL_AFTER_MS = 4000;
+/** How often an adopted child, which is not ours to wait for, is looked at. */
+const WATCH_ADOPTED_MS = 200;
+/** Variables that are meant for the runner alone. */
+const OWN_VARIABLES = new Set(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]);
 
-/** One supervised process: started, watched, started again when it ends, stopped orderly. */
+type Phase =
+  | { readonly name: "idle" }
+  | { readonly name: "running"; readonly process: ChildProcess; readonly startedMs: number }
+  | { readonly name: "adopted"; readonly pid: number; readonly watch: NodeJS.Timeout }
+  | { readonly name: "waiting"; readonly timer: NodeJS.Timeout };
+
+/** One supervised process: started or adopted, watched, started again when it ends, stopped orderly. */
 export class Child {
   readonly #options: ChildOptions;
   readonly #backoff = new Backoff();
-  #process: ChildProcess | undefined;
-  #startedMs = 0;
+  #phase: Phase = { name: "idle" };
   #stopping = false;
   #everReady = false;
-  #restartTimer: NodeJS.Timeout | undefined;
+  /** Starts since it was last ready. */
+  #vainStarts = 0;
+  /** What the child itself gave as the reason of its end. */
+  #reason: string | undefined;
+  #forced = false;
+  #endedBadly = false;
   #becameReady: () => void = () => {};
   /** Settles when the child has said for the first time that all its sockets are open. */
   readonly ready: Promise<void>;
-  #gone: Promise<void> = Promise.resolve();
+  #becameGone: () => void = () => {};
 
   constructor(options: ChildOptions) {
     this.#options = options;
@@ -47,64 +72,118 @@ export class Child {
     return this.#options.name;
   }
 
+  /** It keeps ending before it is ready. */
+  get isFailing(): boolean {
+    return this.#vainStarts > 1;
+  }
+
   start(): void {
-    const { command, listeners, pidFile, name, log } = this.#options;
-    const [file = "", ...args] = command;
-    const readyFd = 3 + listeners.length;
-    this.#startedMs = performance.now();
-    const child = spawn(file, args, {
+    const { command, pidFile, name, log } = this.#options;
+    const program = command.find((one) => one.endsWith(".js")) ?? "";
+    if (!existsSync(program)) {
+      this.#ended(`Error running: ${program}`, performance.now());
+      return;
+    }
+    let listeners: readonly HandedListener[];
+    try {
+      listeners = this.#options.listeners();
+    } catch (error) {
+      this.#ended((error as Error).message, performance.now());
+      return;
+    }
+    this.#vainStarts += 1;
+    this.#reason = undefined;
+    const child = this.#spawn(listeners);
+    const startedMs = performance.now();
+    this.#phase = { name: "running", process: child, startedMs };
+    let spawnError: string | undefined;
+    child.once("error", (error) => {
+      spawnError = `Error running: ${command[0]} (${error.message})`;
+    });
+    if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid}\n`);
+    for (const stream of [child.stdout, child.stderr]) this.#forward(stream);
+    const report = child.stdio[3 + listeners.length] as Readable | null;
+    report?.setEncoding("utf8").on("data", (text: string) => this.#reported(text, startedMs));
+    child.once("close", (code, signal) => {
+      rmSync(pidFile, { force: true });
+      this.#phase = { name: "idle" };
+      if (this.#stopping) this.#stopped(code, signal);
+      else {
+        const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
+        this.#ended(spawnError ?? this.#reason ?? how, startedMs);
+      }
+      this.#becameGone();
+    });
+    log.debug("child started", { name, pid: child.pid });
+  }
+
+  /** Takes over a child of a runner that is gone. */
+  adopt(pid: number): void {
+    const watch = setInterval(() => {
+      if (isAlive(pid)) return;
+      clearInterval(watch);
+      rmSync(this.#options.pidFile, { force: true });
+      this.#phase = { name: "idle" };
+      if (!this.#stopping) this.#ended("gone", performance.now());
+      this.#becameGone();
+    }, WATCH_ADOPTED_MS);
+    this.#phase = { name: "adopted", pid, watch };
+    this.#everReady = true;
+    this.#becameReady();
+    this.#options.log.info(`adopted ${this.name}`, { pid });
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    const phase = this.#phase;
+    if (phase.name === "running") phase.process.kill(signal);
+    else if (phase.name === "adopted" && isAlive(phase.pid)) process.kill(phase.pid, signal);
+  }
+
+  /** Asks the child to end, and makes it end after a while. @returns whether it ended well. */
+  async stop(): Promise<boolean> {
+    this.#stopping = true;
+    const phase = this.#phase;
+    if (phase.name === "waiting") clearTimeout(phase.timer);
+    if (phase.name !== "running" && phase.name !== "adopted") return true;
+    const gone = new Promise<void>((resolve) => {
+      this.#becameGone = resolve;
+    });
+    this.signal("SIGTERM");
+    const force = setTimeout(() => {
+      this.#options.log.warn(`${this.name} taking too long, forcing quit`);
+      this.#forced = true;
+      this.signal("SIGKILL");
+    }, KILL_AFTER_MS);
+    await gone;
+    clearTimeout(force);
+    return !this.#endedBadly;
+  }
+
+  /** Ends it at once. */
+  kill(): void {
+    this.#stopping = true;
+    if (this.#phase.name !== "running" && this.#phase.name !== "adopted") return;
+    this.#options.log.warn(`${this.name} running while needing to exit, forcing quit`);
+    this.signal("SIGKILL");
+    rmSync(this.#options.pidFile, { force: true });
+  }
+
+  #spawn(listeners: readonly HandedListener[]): ChildProcess {
+    const [file = "", ...args] = this.#options.command;
+    const inherited = Object.entries(process.env).filter(([name]) => !OWN_VARIABLES.has(name));
+    return spawn(file, args, {
       // A group of its own: a Ctrl-C at the terminal reaches only the runner.
       detached: true,
       stdio: ["ignore", "pipe", "pipe", ...listeners.map((one) => one.fd), "pipe"],
       env: {
-        ...process.env,
-        PUSHPIN_READY_FD: String(readyFd),
+        ...Object.fromEntries(inherited),
+        PUSHPIN_READY_FD: String(3 + listeners.length),
+        [FINGERPRINT]: this.#options.fingerprint,
         LISTEN_FDS: String(listeners.length),
         LISTEN_PID: "0",
         LISTEN_FDNAMES: listeners.map((one) => one.name).join(":"),
       },
     });
-    this.#process = child;
-    let spawnError: string | undefined;
-    child.once("error", (error) => {
-      spawnError = `Error running: ${file} (${error.message})`;
-    });
-    if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid}\n`);
-    for (const stream of [child.stdout, child.stderr]) this.#forward(stream);
-    (child.stdio[readyFd] as Readable | null)?.once("data", () => this.#ready());
-    this.#gone = new Promise((resolve) => {
-      child.once("close", (code, signal) => {
-        rmSync(pidFile, { force: true });
-        this.#process = undefined;
-        resolve();
-        if (this.#stopping) return;
-        this.#ended(spawnError ?? (signal === null ? `exit code ${code}` : `signal ${signal}`));
-      });
-    });
-    log.debug("child started", { name, pid: child.pid });
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.#process?.kill(signal);
-  }
-
-  /** Asks the child to end, and makes it end after a while. */
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    clearTimeout(this.#restartTimer);
-    if (this.#process === undefined) return;
-    this.#process.kill("SIGTERM");
-    const force = setTimeout(() => {
-      this.#options.log.warn(`${this.name} taking too long, forcing quit`);
-      this.#process?.kill("SIGKILL");
-    }, KILL_AFTER_MS);
-    await this.#gone;
-    clearTimeout(force);
-  }
-
-  kill(): void {
-    this.#stopping = true;
-    this.#process?.kill("SIGKILL");
   }
 
   #forward(stream: Readable | null): void {
@@ -115,23 +194,39 @@ export class Child {
     stream.on("end", () => output.end());
   }
 
-  #ready(): void {
+  #reported(text: string, startedMs: number): void {
     const { log, name } = this.#options;
+    if (text.startsWith("FAILED ")) this.#reason = text.slice("FAILED ".length).trimEnd();
+    if (!text.startsWith("READY")) return;
     if (this.#everReady)
-      log.info(`${name} is back`, { afterMs: Math.round(performance.now() - this.#startedMs) });
+      log.info(`${name} is back`, { afterMs: Math.round(performance.now() - startedMs) });
     this.#everReady = true;
+    this.#vainStarts = 0;
     this.#becameReady();
   }
 
-  #ended(why: string): void {
-    const { log, name, onStartFailed } = this.#options;
+  #stopped(code: number | null, signal: NodeJS.Signals | null): void {
+    const { log, name } = this.#options;
+    if (this.#forced || code === 0) return;
+    this.#endedBadly = true;
+    if (signal !== null) log.error(`${name}: Exited uncleanly`, { signal });
+    else log.error(`${name}: Unexpected return code: ${code}`);
+  }
+
+  #ended(why: string, startedMs: number): void {
+    const { log, name, restart, onLost } = this.#options;
     if (!this.#everReady) {
-      log.error(`${name}: failed to start`, { reason: why });
-      onStartFailed(`${name} failed to start`);
+      log.error(why.startsWith("Error running") ? `${name}: ${why}` : `${name}: failed to start: ${why}`);
+      onLost();
       return;
     }
-    const delayMs = this.#backoff.nextDelayMs(performance.now() - this.#startedMs);
-    log.error(`${name}: Exited unexpectedly`, { reason: why, restartInMs: delayMs });
-    this.#restartTimer = setTimeout(() => this.start(), delayMs);
+    if (!restart) {
+      log.error(`${name}: Exited unexpectedly`, { reason: why });
+      onLost();
+      return;
+    }
+    const restartInMs = this.#backoff.nextDelayMs(performance.now() - startedMs);
+    log.error(`${name}: Exited unexpectedly`, { reason: why, restartInMs });
+    this.#phase = { name: "waiting", timer: setTimeout(() => this.start(), restartInMs) };
   }
 }

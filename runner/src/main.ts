@@ -1,129 +1,66 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { type Config, loadConfig } from "@pushpin/config";
-import { type LogFile, type LogLevel, openLog } from "@pushpin/log";
+import { loadConfig } from "@pushpin/config";
+import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
 import { parseRunnerArguments, type RunnerArguments } from "./arguments.ts";
-import { Child } from "./child.ts";
-import { type OpenListener, openLocal, openTcp } from "./listeners.ts";
+import { showConfig } from "./config-command.ts";
 import { levelOf } from "./log-level.ts";
-import { commandOf, findConfigFile, makeDirectory, makePlan, type Plan } from "./plan.ts";
-import { fileNameOf, type Service } from "./services.ts";
+import { findConfigFile, loadOptionsOf, makeDirectory, makePlan } from "./plan.ts";
+import { Supervisor } from "./supervisor.ts";
 import { runTool } from "./tools.ts";
 
-const version = (
-  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  }
-).version;
-const toolStatus = runTool(process.argv.slice(2));
-const parsed = parseRunnerArguments(process.argv.slice(2), version);
-if (toolStatus !== undefined) process.exitCode = toolStatus;
-else if (parsed.kind === "exit") {
-  (parsed.code === 0 ? process.stdout : process.stderr).write(`${parsed.text}\n`);
-  process.exitCode = parsed.code;
-} else run(parsed.arguments);
+// Whoever reads our output may go; the processes stay.
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
 
-function run(args: RunnerArguments): void {
-  const file = args.logfile === undefined ? {} : { file: args.logfile };
-  let log: LogFile;
+const argv = process.argv.slice(2);
+const toolStatus = argv[0] === "config" ? showConfig(argv.slice(1)) : await runTool(argv);
+if (toolStatus !== undefined) process.exitCode = toolStatus;
+else {
+  const parsed = parseRunnerArguments(argv, packageVersion());
+  if (parsed.kind === "exit") {
+    (parsed.code === 0 ? process.stdout : process.stderr).write(`${parsed.text}\n`);
+    process.exitCode = parsed.code;
+  } else await run(parsed.arguments);
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+async function run(args: RunnerArguments): Promise<void> {
+  let log: LogFile | undefined;
+  let supervisor: Supervisor;
   try {
-    log = openLog({
-      level: (args.levels === undefined ? 2 : levelOf(args.levels, ["runner"])) as LogLevel,
-      ...file,
-    });
+    // Until the configuration is read, only the command line can say how much is logged.
+    log = openRunnerLog(args, levelOf(args.levels ?? new Map(), ["runner"]));
+    const file = findConfigFile(args.config);
+    if (args.config === undefined) log.info(`using config: ${file}`);
+    const config = loadConfig(loadOptionsOf(file, args));
+    config.check();
+    const plan = makePlan(config, args);
+    log.close();
+    log = openRunnerLog(args, levelOf(plan.levels, ["runner"]));
+    if (config.hasOldRundir)
+      log.warn("rundir in [runner] section is deprecated. put in [global]");
+    makeDirectory(plan.rundir);
+    if (!args.mergeOutput) makeDirectory(plan.logdir);
+    supervisor = new Supervisor(plan, config, args, log);
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n`);
+    const { message } = error as Error;
+    if (log === undefined)
+      process.stdout.write(`[ERR] ${renderTimestamp(Date.now())} ${message}\n`);
+    log?.error(message);
+    log?.close();
     process.exitCode = 1;
     return;
   }
-  try {
-    const configFile = findConfigFile(args.config);
-    if (args.config === undefined) log.info(`using config: ${configFile}`);
-    const config = loadConfig({
-      file: configFile,
-      ...(args.id === undefined ? {} : { ipcPrefix: `p${args.id}-` }),
-      ...(args.id === undefined || args.id === 0 ? {} : { portOffset: args.id * 10 }),
-    });
-    const plan = makePlan(config, args);
-    makeDirectory(plan.rundir);
-    if (!args.mergeOutput) makeDirectory(plan.logdir);
-    for (const { file: where, line, section, key } of config.unknownKeys)
-      log.warn(`${where}:${line}: unknown key ${section}/${key}`);
-    supervise(plan, config, args, log);
-  } catch (error) {
-    log.error((error as Error).message);
-    log.close();
-    process.exitCode = 1;
-  }
+  await supervisor.start();
 }
 
-/** The listening sockets each service inherits. */
-function openListeners(plan: Plan): ReadonlyMap<Service, OpenListener[]> {
-  const clients = [
-    ...plan.http.map((one, i) => openTcp(`http-${i}`, one)),
-    ...plan.https.map((one, i) => openTcp(`https-${i}`, one)),
-    ...plan.local.map((one, i) => openLocal(`unix-${i}`, one)),
-  ];
-  const control = plan.control === undefined ? [] : [openTcp("control", plan.control)];
-  return new Map([
-    ["connmgr", clients],
-    ["handler", control],
-  ]);
-}
-
-function supervise(plan: Plan, config: Config, args: RunnerArguments, log: LogFile): void {
-  const listeners = openListeners(plan);
-  let stopping = false;
-  const children = plan.services.map(
-    (service) =>
-      new Child({
-        name: service,
-        command: commandOf(service, plan, config, args),
-        pidFile: join(plan.rundir, `${plan.filePrefix}${fileNameOf(service)}.pid`),
-        listeners: listeners.get(service) ?? [],
-        log,
-        write: (line) => {
-          log.flush(); // so that lines of both stay in order
-          process.stdout.write(`${line}\n`);
-        },
-        onStartFailed: () => void stop(1),
-      }),
-  );
-
-  const stop = async (code: number): Promise<void> => {
-    if (stopping) return;
-    stopping = true;
-    log.info("stopping...");
-    if (!args.mergeOutput) for (const child of children) log.info(`stopping ${child.name}`);
-    await Promise.all(children.map((child) => child.stop()));
-    for (const group of listeners.values()) for (const listener of group) listener.close();
-    log.debug("stopped");
-    log.close();
-    process.exit(code);
-  };
-  const onSignal = () => {
-    if (stopping) {
-      for (const child of children) child.kill();
-      log.close();
-      process.exit(0);
-    }
-    void stop(0);
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
-  process.on("SIGHUP", () => {
-    log.info("reloading");
-    log.reopen();
-    for (const child of children) child.signal("SIGHUP");
-  });
-
-  for (const child of children) {
-    if (!args.mergeOutput) log.info(`starting ${child.name}`);
-    child.start();
-  }
-  void Promise.all(children.map((child) => child.ready)).then(() => {
-    if (stopping) return;
-    log.info("started");
-    log.flush();
+function openRunnerLog(args: RunnerArguments, level: number): LogFile {
+  return openLog({
+    level: level as LogLevel,
+    ...(args.logfile === undefined ? {} : { file: args.logfile }),
   });
 }

@@ -1,7 +1,13 @@
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Config, handlerSettings, runnerSettings } from "@pushpin/config";
+import {
+  type Config,
+  handlerSettings,
+  type LoadOptions,
+  runnerSettings,
+  workersOf,
+} from "@pushpin/config";
 import type { RunnerArguments } from "./arguments.ts";
 import {
   type ListenAddress,
@@ -10,11 +16,22 @@ import {
   parseLocalAddress,
 } from "./listen-address.ts";
 import { type LogLevels, levelOf, parseLogLevels } from "./log-level.ts";
-import { fileNameOf, parseServices, type Service } from "./services.ts";
+import { fileNameOf, logNamesOf, parseServices, type Service } from "./services.ts";
+
+/** One process: a service, or one of several that share its work. */
+export interface Worker {
+  readonly service: Service;
+  readonly slot: number;
+  /** As shown in log lines: `proxy`, or `proxy-1` where there are several. */
+  readonly name: string;
+}
 
 /** Everything that is decided before anything is started. */
 export interface Plan {
   readonly services: readonly Service[];
+  readonly workers: readonly Worker[];
+  /** A process that ended unasked is started again. */
+  readonly restart: boolean;
   readonly http: readonly ListenAddress[];
   readonly https: readonly ListenAddress[];
   readonly local: readonly LocalAddress[];
@@ -34,13 +51,15 @@ const CANDIDATES = [
 ];
 
 /** The configuration file to use. @throws Error `no configuration file found. Tried: …`. */
-export function findConfigFile(given: string | undefined): string {
+export function findConfigFile(given: string | undefined, exists = isFile): string {
   const tried = given === undefined ? CANDIDATES : [given];
-  const found = tried.find((one) => existsSync(one) && statSync(one).isFile());
+  const found = tried.find((one) => exists(one));
   if (found === undefined)
     throw new Error(`no configuration file found. Tried: ${tried.join(" ")}`);
   return resolve(found);
 }
+
+const isFile = (path: string) => existsSync(path) && statSync(path).isFile();
 
 /** @throws Error in the original's words where it has any. */
 export function makePlan(config: Config, args: RunnerArguments): Plan {
@@ -60,6 +79,8 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
       : undefined;
   return {
     services,
+    workers: services.flatMap((one) => workersFor(one, config)),
+    restart: runner.restart,
     http,
     https,
     local,
@@ -68,6 +89,30 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
     logdir: resolve(runner.logdir),
     levels: args.levels ?? parseLogLevels(runner.log_level),
     filePrefix: args.id === undefined ? "" : `p${args.id}-`,
+  };
+}
+
+function workersFor(service: Service, config: Config): Worker[] {
+  const count = service === "handler" ? 1 : workersOf(config, service);
+  return Array.from({ length: count }, (_, slot) => ({
+    service,
+    slot,
+    name: count === 1 ? service : `${service}-${slot}`,
+  }));
+}
+
+/** Name of a worker's pid and log files; that of the first is the service's. */
+export function fileNameOfWorker({ service, slot }: Worker, { filePrefix }: Plan): string {
+  return `${filePrefix}${fileNameOf(service)}${slot === 0 ? "" : `-${slot}`}`;
+}
+
+/** How the configuration is read with these arguments, now and when it is compared later. */
+export function loadOptionsOf(file: string, args: RunnerArguments): LoadOptions {
+  return {
+    file,
+    ...(args.id === undefined ? {} : { ipcPrefix: `p${args.id}-` }),
+    ...(args.id === undefined || args.id === 0 ? {} : { portOffset: args.id * 10 }),
+    environment: process.env,
   };
 }
 
@@ -99,20 +144,16 @@ export function makeDirectory(path: string): void {
 
 /** The command line of a child. */
 export function commandOf(
-  service: Service,
+  worker: Worker,
   plan: Plan,
   config: Config,
   args: RunnerArguments,
 ): string[] {
-  const program = `pushpin-${service}`;
+  const { service, slot } = worker;
   const path = fileURLToPath(
-    new URL(`../../packages/${service}/bin/${program}.js`, import.meta.url),
+    new URL(`../../packages/${service}/bin/pushpin-${service}.js`, import.meta.url),
   );
-  const level = levelOf(plan.levels, [
-    service,
-    fileNameOf(service),
-    service === "connmgr" ? "condure" : "zurl",
-  ]);
+  const level = levelOf(plan.levels, logNamesOf(service));
   return [
     process.execPath,
     // A small young generation: idle clients cost old space only, and bodies that pass through are
@@ -122,10 +163,11 @@ export function commandOf(
     `--config=${config.file}`,
     `--ipc-prefix=${config.ipcPrefix}`,
     ...(config.portOffset > 0 ? [`--port-offset=${config.portOffset}`] : []),
+    ...(slot > 0 ? [`--slot=${slot}`] : []),
     `--loglevel=${level}`,
     ...(args.mergeOutput
       ? []
-      : [`--logfile=${join(plan.logdir, `${plan.filePrefix}${fileNameOf(service)}.log`)}`]),
+      : [`--logfile=${join(plan.logdir, `${fileNameOfWorker(worker, plan)}.log`)}`]),
     ...(service === "proxy" ? args.routes.map((route) => `--route=${route}`) : []),
   ];
 }

@@ -13,6 +13,11 @@ const ALIASES: Readonly<Record<string, Service>> = {
   "pushpin-handler": "handler",
 };
 
+/** All names a service has in log levels. */
+export function logNamesOf(service: Service): string[] {
+  return Object.keys(ALIASES).filter((name) => ALIASES[name] === service);
+}
+
 /** Name of a service under any of its names, or undefined. */
 export function serviceOf(name: string): Service | undefined {
   return Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined;
@@ -26,6 +31,11 @@ export function serviceOf(name: string): Service | undefined {
  */
 export function parseServices(names: readonly string[]): Service[] {
   const wanted = new Set<Service>();
+  const hasFront = names.some((name) => serviceOf(name) === "connmgr");
+  if (hasFront && (names.includes("mongrel2") || names.includes("m2adapter")))
+    throw new Error(
+      "cannot enable the connmgr service at the same time as mongrel2 or m2adapter",
+    );
   for (const name of names) {
     const service = serviceOf(name);
     if (service === undefined)

@@ -2,6 +2,7 @@ import type { Config } from "./config.ts";
 import { runnerSettings } from "./settings/global.ts";
 import { handlerSettings } from "./settings/handler.ts";
 import { proxySettings } from "./settings/proxy.ts";
+import { type WorkerRole, workersOf } from "./workers.ts";
 
 /** Where the processes meet; every list is what one side binds and the other connects to. */
 export interface Endpoints {
@@ -28,6 +29,51 @@ export interface Endpoints {
 
 /** The internal endpoints of an instance, the aliases of older versions merged (operations.md 3.7). */
 export function endpoints(config: Config): Endpoints {
+  const all = listed(config);
+  const connmgr = perWorker(config, "connmgr");
+  const client = perWorker(config, "httpclient");
+  const proxy = perWorker(config, "proxy");
+  return {
+    connmgrIn: connmgr(all.connmgrIn),
+    connmgrInStream: connmgr(all.connmgrInStream),
+    connmgrOut: connmgr(all.connmgrOut),
+    clientOut: client(all.clientOut),
+    clientOutStream: client(all.clientOutStream),
+    clientIn: client(all.clientIn),
+    inspect: proxy(all.inspect),
+    accept: proxy(all.accept),
+    retry: proxy(all.retry),
+    wsControlInit: proxy(all.wsControlInit),
+    wsControlStream: proxy(all.wsControlStream),
+    proxyStats: proxy(all.proxyStats),
+    // Compat: commands go to the first worker only.
+    proxyCommand:
+      config.worker?.role === "proxy" ? proxy(all.proxyCommand) : proxy(all.proxyCommand).slice(0, 1),
+    intreqIn: proxy(all.intreqIn),
+    intreqInStream: proxy(all.intreqInStream),
+    intreqOut: proxy(all.intreqOut),
+  };
+}
+
+/**
+ * With several workers a single ipc endpoint gets `-<n>` appended: a worker that asks for its own
+ * role sees what it binds, everybody else all of them. Lists and tcp endpoints stay as they are.
+ */
+function perWorker(
+  config: Config,
+  role: WorkerRole,
+): (specs: readonly string[]) => readonly string[] {
+  const count = workersOf(config, role);
+  const { worker } = config;
+  return (specs) => {
+    const [only] = specs;
+    if (count === 1 || specs.length !== 1 || !only?.startsWith("ipc:")) return specs;
+    if (worker?.role === role) return [`${only}-${worker.slot}`];
+    return Array.from({ length: count }, (_, slot) => `${only}-${slot}`);
+  };
+}
+
+function listed(config: Config): Endpoints {
   const proxy = config.read(proxySettings);
   const handler = config.read(handlerSettings);
   const services = config.read(runnerSettings).services;

@@ -1,10 +1,24 @@
-export { Config, defaultLibDir, type LoadOptions, loadConfig, type UnknownKey } from "./config.ts";
+export {
+  Config,
+  defaultLibDir,
+  type EffectiveValue,
+  type LoadOptions,
+  loadConfig,
+  SECTIONS,
+  type UnknownKey,
+  type WorkerIdentity,
+} from "./config.ts";
 export { ConfigError } from "./config-error.ts";
 export { type Endpoints, endpoints } from "./endpoints.ts";
+export { type Environment, variableOf } from "./environment.ts";
 export { type IniFile, parseIni } from "./ini.ts";
+export { nearestName } from "./nearest-name.ts";
+export { inheritedListeners, notifyServiceManager, watchdogIntervalMs } from "./service-manager.ts";
 export {
+  connmgrSettings,
   type GlobalSettings,
   globalSettings,
+  httpclientSettings,
   type RunnerSettings,
   runnerSettings,
 } from "./settings/global.ts";
@@ -23,3 +37,4 @@ export {
   section,
   text,
 } from "./settings.ts";
+export { type WorkerRole, workersOf } from "./workers.ts";

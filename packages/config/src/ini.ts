@@ -62,7 +62,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "\\": "\\",
 };
 
-function parseValue(text: string): string[] {
+export function parseValue(text: string): string[] {
   const items: string[] = [];
   let item = "";
   /** Up to here blanks at the end belong to the value: they were quoted or escaped. */

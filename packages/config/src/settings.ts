@@ -1,6 +1,6 @@
 /** How one key is read: its type, default, unit and range, declared once. */
 export interface Setting<T> {
-  readonly kind: "boolean" | "integer" | "octal" | "text" | "list" | "choice";
+  readonly kind: "boolean" | "integer" | "octal" | "text" | "list" | "choice" | "workers";
   readonly fallback: T;
   readonly unit?: string;
   readonly min?: number;
@@ -26,6 +26,9 @@ export function section<S extends Record<string, Setting<unknown>>>(
 ): Section<S> {
   return { name, settings };
 }
+
+/** Limit: worker processes of one role. Unit: processes. */
+export const WORKERS_MAX = 64;
 
 const TRUE = new Set(["true", "1", "yes", "on"]);
 const FALSE = new Set(["", "false", "0", "no", "off"]);
@@ -62,6 +65,25 @@ export function integer(options: {
       if (Number.isNaN(value)) return { ok: false, error: "expected a whole number" };
       if (value < min || value > max)
         return { ok: false, error: `expected a number from ${min} to ${max}` };
+      return { ok: true, value };
+    },
+  };
+}
+
+/** A number of worker processes, or `auto`; undefined where the key is absent or empty. */
+export function workers(auto: () => number): Setting<number | undefined> {
+  return {
+    kind: "workers",
+    fallback: undefined,
+    min: 1,
+    max: WORKERS_MAX,
+    parse(items) {
+      const text = items.join(",").trim();
+      if (text === "") return { ok: true, value: undefined };
+      if (text === "auto") return { ok: true, value: Math.min(auto(), WORKERS_MAX) };
+      const value = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+      if (value < 1 || value > WORKERS_MAX)
+        return { ok: false, error: `expected auto or a number from 1 to ${WORKERS_MAX}` };
       return { ok: true, value };
     },
   };

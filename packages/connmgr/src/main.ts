@@ -1,7 +1,7 @@
 import { createServer, type ListenOptions, type Server } from "node:net";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
-import { endpoints, globalSettings, proxySettings, runnerSettings } from "@pushpin/config";
+import { endpoints, globalSettings, proxySettings, runnerSettings, workersOf } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import { Certificates } from "./shell/certificates.ts";
@@ -31,7 +31,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
         ? Math.max(runner.client_buffer_size, WINDOW_BYTES)
         : runner.client_buffer_size,
       headersMax: runner.client_headers_max,
-      connectionsMax: runner.client_maxconn,
+      connectionsMax: Math.ceil(runner.client_maxconn / workersOf(config, "connmgr")),
       perAddressMax: runner.client_maxconn_per_address,
       headerTimeoutMs: runner.client_header_timeout * 1000,
       bodyTimeoutMs: runner.client_body_timeout * 1000,

@@ -22,6 +22,17 @@ export function normaliseDashes(argv: readonly string[]): string[] {
   return argv.map((one) => (/^-[a-zA-Z][a-zA-Z-]+/.test(one) ? `-${one}` : one));
 }
 
+/** Faults of a command line, as they are worded everywhere in this project. */
+export function inOwnWords(failure: string): string {
+  const unknown = /Unknown arguments?: ([^,]+)/.exec(failure);
+  if (unknown !== null) return `Unknown option '${unknown[1]}'.`;
+  const missing = /Not enough arguments following: (\S+)/.exec(failure);
+  return missing === null ? failure : `Missing value after '--${missing[1]}'.`;
+}
+
+const isCount = (value: number | undefined) =>
+  value === undefined || (Number.isInteger(value) && value >= 0);
+
 export function parseArguments(
   name: string,
   version: string,
@@ -36,24 +47,28 @@ export function parseArguments(
     .option("config", {
       alias: "c",
       type: "string",
+      requiresArg: true,
       default: "/etc/pushpin/pushpin.conf",
       describe: "configuration file",
     })
     .option("logfile", {
       alias: "l",
       type: "string",
+      requiresArg: true,
       describe: "log to this file instead of standard output",
     })
     .option("loglevel", {
       alias: "L",
       type: "number",
+      requiresArg: true,
       default: 2,
       describe: "0 error, 1 warn, 2 info, 3 debug, 4 trace",
     })
     .option("verbose", { type: "boolean", default: false, describe: "same as --loglevel=3" })
-    .option("ipc-prefix", { type: "string", describe: "prefix of internal endpoints" })
+    .option("ipc-prefix", { type: "string", requiresArg: true, describe: "prefix of internal endpoints" })
     .option("port-offset", {
       type: "number",
+      requiresArg: true,
       describe: "added to every tcp port of internal endpoints",
     })
     .option("route", {
@@ -80,16 +95,19 @@ export function parseArguments(
     });
   const parsed = parser.parseSync();
   if (parsed.version) return { kind: "exit", code: 0, text: `pushpin-${name} ${version}` };
-  if (parsed.help) {
-    let help = "";
-    parser.showHelp((text) => {
-      help = text;
-    });
-    return { kind: "exit", code: 0, text: help };
-  }
+  let help = "";
+  parser.showHelp((text) => {
+    help = text;
+  });
+  if (parsed.help) return { kind: "exit", code: 0, text: help };
   if (failure === undefined && !(Number.isInteger(parsed.loglevel) && parsed.loglevel >= 0))
     failure = "log level must be greater than or equal to 0";
-  if (failure !== undefined) return { kind: "exit", code: 1, text: `error: ${failure}` };
+  if (failure === undefined && !isCount(parsed.portOffset))
+    failure = "port offset must be greater than or equal to 0";
+  if (failure === undefined && !isCount(parsed.slot))
+    failure = "slot must be greater than or equal to 0";
+  if (failure !== undefined)
+    return { kind: "exit", code: 1, text: `error: ${inOwnWords(failure)}\n\n${help}` };
   return {
     kind: "run",
     arguments: {

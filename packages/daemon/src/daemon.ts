@@ -1,9 +1,15 @@
 import { closeSync, readFileSync, writeSync } from "node:fs";
 import { type Clock, systemClock } from "@pushpin/clock";
-import { type Config, ConfigError, loadConfig } from "@pushpin/config";
-import { type LogFile, type LogLevel, openLog } from "@pushpin/log";
+import {
+  type Config,
+  ConfigError,
+  inheritedListeners,
+  loadConfig,
+  notifyServiceManager,
+  watchdogIntervalMs,
+} from "@pushpin/config";
+import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
 import { type DaemonArguments, parseArguments } from "./arguments.ts";
-import { inheritedListeners } from "./inherited-listeners.ts";
 
 /** A process that takes longer than this to stop ends anyway. */
 export const STOP_TIMEOUT_MS = 4000;
@@ -49,7 +55,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   try {
     handle = await options.start(context);
   } catch (error) {
-    log.error(error instanceof Error ? error.message : String(error));
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error(reason);
+    tellStarter(`FAILED ${reason}`);
     if (log.isDebug && error instanceof Error) log.debug("failed to start", { stack: error.stack });
     log.close();
     process.exit(1);
@@ -64,6 +72,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     if (stopping) process.exit(1);
     stopping = true;
     log.info("stopping...");
+    notifyServiceManager(["STOPPING=1"]);
     const finish = () => {
       log.close();
       process.exit(0);
@@ -82,7 +91,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     handle.reload?.();
   });
   log.info("started");
-  tellReady();
+  tellStarter("READY");
+  notifyServiceManager(["READY=1"]);
+  const watchdogMs = watchdogIntervalMs();
+  if (watchdogMs !== undefined)
+    setInterval(() => notifyServiceManager(["WATCHDOG=1"]), watchdogMs).unref();
 }
 
 function open(name: string, args: DaemonArguments): DaemonContext | undefined {
@@ -98,7 +111,10 @@ function open(name: string, args: DaemonArguments): DaemonContext | undefined {
         file: args.config,
         ...(args.ipcPrefix === undefined ? {} : { ipcPrefix: args.ipcPrefix }),
         ...(args.portOffset === undefined ? {} : { portOffset: args.portOffset }),
+        environment: process.env,
+        worker: { role: name, slot: args.slot },
       });
+      config.check();
       const incarnation = (Date.now() % 2 ** 40).toString(36) + (process.pid % 1296).toString(36);
       const instanceId = `${name}-${args.slot}-${incarnation}`;
       return {
@@ -113,20 +129,24 @@ function open(name: string, args: DaemonArguments): DaemonContext | undefined {
       if (!(error instanceof ConfigError)) throw error;
       log.error(error.message);
       log.close();
+      tellStarter(`FAILED ${error.message}`);
     }
   } catch (error) {
-    process.stderr.write(`error: ${(error as Error).message}\n`);
+    // There is no log to write to.
+    const { message } = error as Error;
+    process.stdout.write(`[ERR] ${renderTimestamp(Date.now())} ${message}\n`);
+    tellStarter(`FAILED ${message}`);
   }
   process.exitCode = 1;
   return undefined;
 }
 
-/** Tells whoever started us that every socket is bound and connected. */
-function tellReady(): void {
+/** Tells whoever started us that every socket is open (`READY`), or why not (`FAILED reason`). */
+function tellStarter(line: string): void {
   const fd = Number(process.env.PUSHPIN_READY_FD);
   if (!Number.isInteger(fd) || fd < 3) return;
   try {
-    writeSync(fd, "READY\n");
+    writeSync(fd, `${line}\n`);
     closeSync(fd);
   } catch {
     // Whoever started us is gone; that is no reason to stop.

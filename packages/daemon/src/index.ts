@@ -7,4 +7,3 @@ export {
   runDaemon,
   STOP_TIMEOUT_MS,
 } from "./daemon.ts";
-export { inheritedListeners } from "./inherited-listeners.ts";

@@ -5,6 +5,7 @@ import {
   handlerSettings,
   proxySettings,
   runnerSettings,
+  workersOf,
 } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { StatsRecorder } from "@pushpin/stats";
@@ -49,7 +50,10 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const engine = new Engine({
     instanceId,
     settings,
-    openRequestsMax: settings.max_open_requests < 0 ? Infinity : settings.max_open_requests,
+    openRequestsMax:
+      settings.max_open_requests < 0
+        ? Infinity
+        : Math.ceil(settings.max_open_requests / workersOf(config, "proxy")),
     shareAll: config.read(handlerSettings).share_all,
     decodesContent: services.includes("zurl"),
     keys,

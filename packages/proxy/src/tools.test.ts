@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { nearestName } from "./core/check.ts";
 
 const PROGRAM = new URL("../bin/pushpin-proxy-tools.js", import.meta.url).pathname;
 
@@ -90,12 +89,4 @@ describe("given a configuration and routes", () => {
     ]);
     expect(run("explain", "GET", "no url").code).toBe(2);
   });
-});
-
-test.each([
-  ["mesage_rate", "message_rate"],
-  ["push_in_htp_port", "push_in_http_port"],
-  ["completely_different", undefined],
-])("given the name %s, when it is looked for, then %s is meant", (name, expected) => {
-  expect(nearestName(name, ["message_rate", "push_in_http_port", "debug"])).toBe(expected);
 });

@@ -3,24 +3,19 @@ import { resolve } from "node:path";
 import {
   type Config,
   ConfigError,
-  globalSettings,
-  handlerSettings,
   loadConfig,
   proxySettings,
-  runnerSettings,
 } from "@pushpin/config";
 import { memoryLog } from "@pushpin/log";
 import { fromUtf8, toUtf8 } from "@pushpin/tnetstrings";
 import yargs from "yargs";
-import { compareRoutes, nearestName, suggestionFor } from "./core/check.ts";
+import { compareRoutes, suggestionFor } from "./core/check.ts";
 import { explain, renderExplanation } from "./core/explain.ts";
 import { type Route, RouteTable } from "./core/routes/route-table.ts";
 import { transformSettings } from "./shell/engine.ts";
 import { KeyStore } from "./shell/key-store.ts";
 
 // `pushpin check` and `pushpin explain`: what the proxy would do, without starting it.
-
-const SECTIONS = [globalSettings, runnerSettings, proxySettings, handlerSettings];
 
 const [command, ...argv] = process.argv.slice(2);
 process.exitCode = command === "explain" ? runExplain(argv) : runCheck(argv);
@@ -81,23 +76,11 @@ function runCheck(args: readonly string[]): number {
   let changes: ReturnType<typeof compareRoutes> | undefined;
   let count = 0;
   try {
-    const config = loadConfig({ file: parsed.config ?? "config/pushpin.conf" });
-    for (const { file, line, section, key } of config.unknownKeys) {
-      const known = SECTIONS.find((one) => one.name === section);
-      const names = known === undefined ? SECTIONS.map((one) => one.name) : Object.keys(known.settings);
-      const near = nearestName(known === undefined ? section : key, names);
-      const meant = near === undefined ? "" : `; did you mean ${near}?`;
-      warnings.push(
-        `${file}:${line}: unknown ${known === undefined ? `section [${section}]` : `key ${section}/${key}`}${meant}`,
-      );
-    }
-    for (const section of SECTIONS)
-      try {
-        config.read(section);
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-        errors.push(error.message);
-      }
+    const config = loadConfig({
+      file: parsed.config ?? "config/pushpin.conf",
+      environment: process.env,
+    });
+    errors.push(...config.problems().map((one) => one.message));
     if (errors.length === 0) {
       const { table, problems } = readRoutes(routesFileOf(config, parsed.routes));
       errors.push(...problems);

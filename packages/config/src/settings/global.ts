@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import {
   boolean,
   integer,
@@ -6,7 +7,11 @@ import {
   type SettingsOf,
   section,
   text,
+  workers,
 } from "../settings.ts";
+
+/** What `workers=auto` means. */
+export const halfTheCores = () => Math.max(1, Math.floor(availableParallelism() / 2));
 
 export const globalSettings = section("global", {
   include: optionalText(),
@@ -29,7 +34,8 @@ export const runnerSettings = section("runner", {
   rundir: optionalText(),
   logdir: text({ default: "" }),
   log_level: list({ default: ["2"] }),
-  workers: text({ default: "1" }),
+  workers: workers(halfTheCores), // of every role that can have several; 1 if absent
+  restart: boolean({ default: true }), // a process that ended is started again
   client_buffer_size: integer({ default: 8192, min: 1024, max: 1_048_576, unit: "bytes" }),
   client_maxconn: integer({ default: 50_000, min: 1, max: 10_000_000, unit: "connections" }),
   allow_compression: boolean({ default: false }),
@@ -47,3 +53,6 @@ export const runnerSettings = section("runner", {
   m2sh_bin: optionalText(),
 });
 export type RunnerSettings = SettingsOf<typeof runnerSettings>;
+
+export const connmgrSettings = section("connmgr", { workers: workers(halfTheCores) });
+export const httpclientSettings = section("httpclient", { workers: workers(halfTheCores) });

@@ -7,10 +7,12 @@ import {
   type SettingsOf,
   section,
   text,
+  workers,
 } from "../settings.ts";
+import { halfTheCores } from "./global.ts";
 
 export const proxySettings = section("proxy", {
-  workers: text({ default: "" }),
+  workers: workers(halfTheCores),
   routesfile: text({ default: "routes" }),
   debug: boolean({ default: false }),
   auto_cross_origin: boolean({ default: false }),

@@ -44,31 +44,3 @@ const SUGGESTIONS: readonly (readonly [RegExp, string])[] = [
 export function suggestionFor(problem: string): string | undefined {
   return SUGGESTIONS.find(([pattern]) => pattern.test(problem))?.[1];
 }
-
-/** The known name that is most like a misspelt one; undefined if none is. */
-export function nearestName(name: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
-  for (const one of known) {
-    const distance = editDistance(name.toLowerCase(), one);
-    if (distance >= bestDistance) continue;
-    best = one;
-    bestDistance = distance;
-  }
-  return best;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
-      next.push(
-        Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, (row[j - 1] as number) + cost),
-      );
-    }
-    row = next;
-  }
-  return row[b.length] as number;
-}

@@ -1,0 +1,57 @@
+import { inheritedListeners } from "@pushpin/config";
+import type { HandedListener } from "./child.ts";
+import { type OpenListener, openLocal, openTcp } from "./listeners.ts";
+import type { Plan } from "./plan.ts";
+import type { Service } from "./services.ts";
+
+/**
+ * The sockets children inherit, opened when the first of them starts: by systemd if it gave us any
+ * (a socket named `control` is the handler's, all others are for clients), else by ourselves.
+ */
+export class ListenerSet {
+  readonly #plan: Plan;
+  readonly #given: ReadonlyMap<string, number>;
+  readonly #open = new Map<Service, OpenListener[]>();
+
+  constructor(plan: Plan, given = inheritedListeners()) {
+    this.#plan = plan;
+    this.#given = given;
+  }
+
+  /** @throws Error `failed to bind …`. */
+  of(service: Service): readonly HandedListener[] {
+    const given = this.#givenTo(service);
+    if (given.length > 0) return given;
+    const open = this.#open.get(service) ?? this.#bind(service);
+    this.#open.set(service, open);
+    return open;
+  }
+
+  close(): void {
+    for (const group of this.#open.values()) for (const listener of group) listener.close();
+    this.#open.clear();
+  }
+
+  #givenTo(service: Service): HandedListener[] {
+    if (service !== "connmgr" && service !== "handler") return [];
+    return [...this.#given]
+      .filter(([name]) => /^control\b/.test(name) === (service === "handler"))
+      .map(([name, fd]) => ({ name: service === "handler" ? "control" : name, fd }));
+  }
+
+  #bind(service: Service): OpenListener[] {
+    const { http, https, local, control } = this.#plan;
+    if (service === "handler") return control === undefined ? [] : [openTcp("control", control)];
+    if (service !== "connmgr") return [];
+    const open: OpenListener[] = [];
+    try {
+      for (const [i, one] of http.entries()) open.push(openTcp(`http-${i}`, one));
+      for (const [i, one] of https.entries()) open.push(openTcp(`https-${i}`, one));
+      for (const [i, one] of local.entries()) open.push(openLocal(`unix-${i}`, one));
+    } catch (error) {
+      for (const listener of open) listener.close();
+      throw error;
+    }
+    return open;
+  }
+}

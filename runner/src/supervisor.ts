@@ -1,0 +1,152 @@
+import { join } from "node:path";
+import { type Config, loadConfig, notifyServiceManager, watchdogIntervalMs } from "@pushpin/config";
+import type { LogFile } from "@pushpin/log";
+import type { RunnerArguments } from "./arguments.ts";
+import { Child } from "./child.ts";
+import { ListenerSet } from "./client-listeners.ts";
+import { commandOf, fileNameOfWorker, loadOptionsOf, type Plan, type Worker } from "./plan.ts";
+import { findLeftBehind, fingerprintOf, isAlive } from "./running-child.ts";
+
+/** How often a process that must go before we start is looked at. */
+const WATCH_MS = 20;
+/** A process of an earlier runner that does not go when told is ended by force after this. */
+const REPLACE_AFTER_MS = 4000;
+
+/** All children of a runner: started together, stopped together, signals passed on. */
+export class Supervisor {
+  readonly #plan: Plan;
+  readonly #arguments: RunnerArguments;
+  readonly #log: LogFile;
+  readonly #listeners: ListenerSet;
+  readonly #children: readonly { readonly child: Child; readonly pidFile: string; readonly fingerprint: string }[];
+  #config: Config;
+  #stopping = false;
+
+  constructor(plan: Plan, config: Config, args: RunnerArguments, log: LogFile) {
+    this.#plan = plan;
+    this.#config = config;
+    this.#arguments = args;
+    this.#log = log;
+    this.#listeners = new ListenerSet(plan);
+    this.#children = plan.workers.map((worker) => this.#createChild(worker));
+  }
+
+  async start(): Promise<void> {
+    process.on("SIGTERM", () => this.#onStopSignal());
+    process.on("SIGINT", () => this.#onStopSignal());
+    process.on("SIGHUP", () => this.#reload());
+    for (const { child, pidFile, fingerprint } of this.#children) {
+      const left = findLeftBehind(pidFile, fingerprint);
+      if (left.kind === "same") {
+        child.adopt(left.pid);
+        continue;
+      }
+      if (left.kind === "other") await this.#replace(child.name, left.pid);
+      if (this.#stopping) return;
+      if (!this.#arguments.mergeOutput) this.#log.info(`starting ${child.name}`);
+      child.start();
+    }
+    await Promise.all(this.#children.map(({ child }) => child.ready));
+    if (this.#stopping) return;
+    this.#log.info("started");
+    this.#log.flush();
+    notifyServiceManager(["READY=1"]);
+    const watchdogMs = watchdogIntervalMs();
+    if (watchdogMs !== undefined)
+      setInterval(() => notifyServiceManager(["WATCHDOG=1"]), watchdogMs).unref();
+  }
+
+  async stop(code: number): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#log.info("stopping...");
+    notifyServiceManager(["STOPPING=1"]);
+    if (!this.#arguments.mergeOutput)
+      for (const { child } of this.#children) this.#log.info(`stopping ${child.name}`);
+    const wasFailing = this.#children.some(({ child }) => child.isFailing);
+    const results = await Promise.all(this.#children.map(({ child }) => child.stop()));
+    this.#listeners.close();
+    this.#log.debug("stopped");
+    this.#exit(code === 0 && !wasFailing && results.every(Boolean) ? 0 : 1);
+  }
+
+  #createChild(worker: Worker) {
+    const plan = this.#plan;
+    const config = this.#config;
+    const command = commandOf(worker, plan, config, this.#arguments);
+    const pidFile = join(plan.rundir, `${fileNameOfWorker(worker, plan)}.pid`);
+    const fingerprint = fingerprintOf([
+      process.version,
+      ...command,
+      JSON.stringify([plan.http, plan.https, plan.local, plan.control]),
+      JSON.stringify(config.effective().map(({ section, key, items }) => [section, key, items])),
+    ]);
+    const child = new Child({
+      name: worker.name,
+      command,
+      pidFile,
+      fingerprint,
+      listeners: () => this.#listeners.of(worker.service),
+      restart: plan.restart,
+      log: this.#log,
+      write: (line) => {
+        this.#log.flush(); // so that lines of both stay in order
+        process.stdout.write(`${line}\n`);
+      },
+      onLost: () => void this.stop(1),
+    });
+    return { child, pidFile, fingerprint };
+  }
+
+  /** A child of an earlier runner with other settings makes room. */
+  async #replace(name: string, pid: number): Promise<void> {
+    this.#log.info(`stopping ${name} of an earlier runner`, { pid });
+    const startedMs = performance.now();
+    process.kill(pid, "SIGTERM");
+    while (isAlive(pid)) {
+      if (performance.now() - startedMs > REPLACE_AFTER_MS) process.kill(pid, "SIGKILL");
+      await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+    }
+  }
+
+  #onStopSignal(): void {
+    if (!this.#stopping) {
+      void this.stop(0);
+      return;
+    }
+    for (const { child } of this.#children) child.kill();
+    this.#exit(0);
+  }
+
+  #reload(): void {
+    this.#log.info("reloading");
+    this.#log.reopen();
+    for (const { child } of this.#children) child.signal("SIGHUP");
+    this.#compareConfig();
+  }
+
+  /** Names what has changed in the configuration and is not in force before a restart. */
+  #compareConfig(): void {
+    try {
+      const fresh = loadConfig(loadOptionsOf(this.#config.file, this.#arguments));
+      fresh.check();
+      const old = new Map(
+        this.#config.effective().map((one) => [`${one.section}/${one.key}`, one.items.join(",")]),
+      );
+      const changed = fresh
+        .effective()
+        .map((one) => [`${one.section}/${one.key}`, one.items.join(",")] as const)
+        .filter(([key, value]) => old.get(key) !== value)
+        .map(([key]) => key);
+      if (changed.length > 0)
+        this.#log.warn(`changed settings need a restart: ${changed.join(", ")}`);
+    } catch (error) {
+      this.#log.error(`configuration not usable: ${(error as Error).message}`);
+    }
+  }
+
+  #exit(code: number): void {
+    this.#log.close();
+    process.exit(code);
+  }
+}
