@@ -113,7 +113,8 @@ describe("given a backend that answers", () => {
 
   test("when a body is streamed without a length, then it is chunked (operations K4)", async () => {
     const one = await backend((socket, head) => {
-      if (!head.text.includes("0\r\n\r\n")) socket.on("data", (data) => /\r\n0\r\n\r\n$/.test(`${data}`) && socket.write(OK));
+      if (!head.text.includes("0\r\n\r\n"))
+        socket.on("data", (data) => /\r\n0\r\n\r\n$/.test(`${data}`) && socket.write(OK));
     });
     const session = proxy.open({ uri: one.uri, method: "POST", more: true });
     expect(await session.next()).toMatchObject({ type: "credit", credits: 200_000, seq: 0 });
@@ -121,7 +122,9 @@ describe("given a backend that answers", () => {
     await until("the first piece", () => one.received[0]?.endsWith("5\r\nhello"));
     session.send({ body: " you" });
     expect((await session.answer()).body).toBe("ok");
-    expect(one.received[0]).toContain("transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n4\r\n you\r\n0\r\n\r\n");
+    expect(one.received[0]).toContain(
+      "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n4\r\n you\r\n0\r\n\r\n",
+    );
   });
 
   test("when a body is streamed with a length, then it is sent with that", async () => {
@@ -134,7 +137,9 @@ describe("given a backend that answers", () => {
     });
     await session.next();
     session.send({ body: "hello", more: true });
-    await until("the first piece", () => one.received[0]?.endsWith("content-length: 9\r\n\r\nhello"));
+    await until("the first piece", () =>
+      one.received[0]?.endsWith("content-length: 9\r\n\r\nhello"),
+    );
     session.send({ body: " you" });
     expect((await session.answer()).body).toBe("ok");
   });
@@ -169,7 +174,9 @@ describe("given a backend that answers", () => {
 
   test("when it answers 304 with a length, then that and the next request are answered (operations K18)", async () => {
     const one = await backend((socket, { connection }) =>
-      socket.write(connection === 1 ? "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n" : OK),
+      socket.write(
+        connection === 1 ? "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n" : OK,
+      ),
     );
     expect(await proxy.ask(one.uri)).toMatchObject({ code: 304, body: "", end: "end" });
     expect(await proxy.ask(one.uri)).toMatchObject({ code: 200, body: "ok" });
@@ -187,7 +194,10 @@ describe("given a backend that answers", () => {
   test("when headers repeat and hold any byte, then they pass in order", async () => {
     const one = await backend((socket) =>
       socket.write(
-        Buffer.from("HTTP/1.1 200 OK\r\nA: 1\r\nB: \xe4\xff\r\na: 2\r\nContent-Length: 0\r\n\r\n", "latin1"),
+        Buffer.from(
+          "HTTP/1.1 200 OK\r\nA: 1\r\nB: \xe4\xff\r\na: 2\r\nContent-Length: 0\r\n\r\n",
+          "latin1",
+        ),
       ),
     );
     const { headers } = await proxy.ask(one.uri);

@@ -57,18 +57,30 @@ describe("given a backend that never gets to a response", () => {
     ["names a negative length", say(`${head("Content-Length: -1")}`)],
     ["names a length of letters", say(`${head("Content-Length: 2x")}ok`)],
     ["names an enormous length", say(`${head(`Content-Length: 1${"0".repeat(30)}`)}ok`)],
-    ["names a length and chunks", say(`${head("Content-Length: 2\r\nTransfer-Encoding: chunked")}0\r\n\r\n`)],
+    [
+      "names a length and chunks",
+      say(`${head("Content-Length: 2\r\nTransfer-Encoding: chunked")}0\r\n\r\n`),
+    ],
     ["has a head above the limit", say(head(`A: ${"x".repeat(70_000)}`))],
     ["has 1001 headers", say(head("Content-Length: 0\r\n".concat("A: b\r\n".repeat(1000))))],
-    ["switches protocols unasked", say("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")],
+    [
+      "switches protocols unasked",
+      say("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
+    ],
     [
       "never ends with 1xx",
       (socket) => {
-        const timer = setInterval(() => socket.write("HTTP/1.1 103 Early\r\nA: b\r\n\r\n".repeat(9)), 1);
+        const timer = setInterval(
+          () => socket.write("HTTP/1.1 103 Early\r\nA: b\r\n\r\n".repeat(9)),
+          1,
+        );
         socket.on("close", () => clearInterval(timer));
       },
     ],
-    ["has an endless 1xx", (socket) => void socket.write(`HTTP/1.1 103 Early\r\n${"A: b\r\n".repeat(9000)}`)],
+    [
+      "has an endless 1xx",
+      (socket) => void socket.write(`HTTP/1.1 103 Early\r\n${"A: b\r\n".repeat(9000)}`),
+    ],
   ])("when it %s, then undefined-condition (operations K10)", async (_name, respond) => {
     const one = await backend(respond);
     const answer = await proxy.ask(one.uri);
@@ -101,21 +113,53 @@ describe("given a backend that breaks off within the body", () => {
     ["closes short of its length", sayAndEnd(`${head("Content-Length: 10")}part`), "part"],
     ["closes without any of its length", sayAndEnd(head("Content-Length: 10")), ""],
     ["resets short of its length", sayAndReset(`${head("Content-Length: 10")}part`), "part"],
-    ["closes short, having said so", sayAndEnd(`${head("Connection: close\r\nContent-Length: 10")}part`), "part"],
+    [
+      "closes short, having said so",
+      sayAndEnd(`${head("Connection: close\r\nContent-Length: 10")}part`),
+      "part",
+    ],
     ["closes within a chunk", sayAndEnd(`${head("Transfer-Encoding: chunked")}8\r\npart`), "part"],
-    ["closes between chunks", sayAndEnd(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n`), "part"],
-    ["closes before the last line", sayAndEnd(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n0\r\n`), "part"],
+    [
+      "closes between chunks",
+      sayAndEnd(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n`),
+      "part",
+    ],
+    [
+      "closes before the last line",
+      sayAndEnd(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n0\r\n`),
+      "part",
+    ],
     [
       "closes between chunks, having said so",
       sayAndEnd(`${head("Connection: close\r\nTransfer-Encoding: chunked")}4\r\npart\r\n`),
       "part",
     ],
-    ["resets between chunks", sayAndReset(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n`), "part"],
+    [
+      "resets between chunks",
+      sayAndReset(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n`),
+      "part",
+    ],
     ["resets in the place of the end", sayAndReset(`${head("A: b")}part`), "part"],
-    ["has a chunk size of letters", say(`${head("Transfer-Encoding: chunked")}4\r\npart\r\nxyz\r\n`), "part"],
-    ["has an enormous chunk size", say(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n${"f".repeat(20)}\r\n`), "part"],
-    ["has a negative chunk size", say(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n-1\r\n`), "part"],
-    ["has a chunk longer than its size", say(`${head("Transfer-Encoding: chunked")}4\r\npart!!\r\n0\r\n\r\n`), "part"],
+    [
+      "has a chunk size of letters",
+      say(`${head("Transfer-Encoding: chunked")}4\r\npart\r\nxyz\r\n`),
+      "part",
+    ],
+    [
+      "has an enormous chunk size",
+      say(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n${"f".repeat(20)}\r\n`),
+      "part",
+    ],
+    [
+      "has a negative chunk size",
+      say(`${head("Transfer-Encoding: chunked")}4\r\npart\r\n-1\r\n`),
+      "part",
+    ],
+    [
+      "has a chunk longer than its size",
+      say(`${head("Transfer-Encoding: chunked")}4\r\npart!!\r\n0\r\n\r\n`),
+      "part",
+    ],
   ])("when it %s, then what came is delivered, and an error", async (_name, respond, body) => {
     const one = await backend(respond);
     const answer = await proxy.ask(one.uri);
@@ -138,9 +182,14 @@ describe("given a backend that says more than it should", () => {
   test.each([
     ["another response", `${OK}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`],
     ["bytes beyond the length", `${OK}evil`],
-    ["a body to a 204", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"],
+    [
+      "a body to a 204",
+      "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    ],
   ])("when it sends %s, then nobody else gets it", async (_name, bytes) => {
-    const one = await backend((socket, { connection }) => void socket.write(connection === 1 ? bytes : OK));
+    const one = await backend(
+      (socket, { connection }) => void socket.write(connection === 1 ? bytes : OK),
+    );
     await proxy.ask(one.uri);
     for (let i = 0; i < 3; i += 1) expect((await proxy.ask(one.uri)).body).toBe("ok");
   });
@@ -248,8 +297,8 @@ describe("given uploads", () => {
   });
 
   test("when it is answered early, then that is the answer, and the connection is given up", async () => {
-    const one = await backend((socket) =>
-      void socket.write("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"),
+    const one = await backend(
+      (socket) => void socket.write("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"),
     );
     const session = proxy.open({ uri: one.uri, method: "POST", body: "first", more: true });
     expect(await session.answer()).toMatchObject({ code: 413, body: "big", end: "end" });
@@ -260,7 +309,10 @@ describe("given uploads", () => {
     const one = await backend((socket, { request }) => {
       if (request > 1) return;
       socket.write(head("Connection: close"));
-      socket.on("data", (data) => void (`${data}`.includes("last") ? socket.end("done") : socket.write("got")));
+      socket.on(
+        "data",
+        (data) => void (`${data}`.includes("last") ? socket.end("done") : socket.write("got")),
+      );
     });
     const session = proxy.open({ uri: one.uri, method: "POST", body: "first", more: true });
     const kinds: string[] = [];

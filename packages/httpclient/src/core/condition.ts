@@ -29,7 +29,7 @@ interface SystemError extends Error {
   readonly errors?: readonly SystemError[];
 }
 
-/** What `node:dns` and `node:net` were doing when it failed; during a handshake it is another call, or none. */
+/** What was being done when a connection failed; in a TLS handshake it is another call, or none. */
 const CONNECT_CALLS: ReadonlySet<string> = new Set(["connect", "getaddrinfo"]);
 
 /** Why a connection did not come about. */

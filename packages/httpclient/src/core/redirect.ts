@@ -30,7 +30,10 @@ export function redirectedRequest(
     next.headers = filterHeaders(next.headers ?? [], (name) => SECRETS.has(name));
   }
   const staysGet = request.method === "GET" || request.method === "HEAD";
-  if (!staysGet && (code === 303 || ((code === 301 || code === 302) && request.method === "POST"))) {
+  if (
+    !staysGet &&
+    (code === 303 || ((code === 301 || code === 302) && request.method === "POST"))
+  ) {
     next.method = "GET";
     next.body = "";
     next.headers = filterHeaders(next.headers ?? [], (name) => BODY_HEADERS.has(name));

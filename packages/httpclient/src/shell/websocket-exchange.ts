@@ -86,19 +86,23 @@ export class WebSocketExchange implements Exchange {
       key,
     );
     const connect = connectTo(plan, this.#request, this.#engine.policy, false);
-    const outgoing = this.#handshake(() => http.request({
-      path: plan.path,
-      method: "GET",
-      headers: headers as unknown as http.OutgoingHttpHeaders,
-      setHost: false,
-      maxHeaderSize: HEAD_MAX_BYTES,
-      createConnection: (_options, done) => {
-        connect((error, socket) => done(error, socket as Socket));
-        return undefined;
-      },
-    }));
+    const outgoing = this.#handshake(() =>
+      http.request({
+        path: plan.path,
+        method: "GET",
+        headers: headers as unknown as http.OutgoingHttpHeaders,
+        setHost: false,
+        maxHeaderSize: HEAD_MAX_BYTES,
+        createConnection: (_options, done) => {
+          connect((error, socket) => done(error, socket as Socket));
+          return undefined;
+        },
+      }),
+    );
     if (outgoing === undefined) return;
     this.#outgoing = outgoing;
+    // Compat 1.36: to others the answer is the first packet.
+    if (this.#request.batch) this.#engine.acknowledgeSoon(this);
     this.#timer = this.#engine.clock.setTimer(HANDSHAKE_TIMEOUT_MS, () => {
       this.#fail("connection-timeout");
     });
