@@ -1,5 +1,6 @@
-import { endpoints, globalSettings, handlerSettings } from "@pushpin/config";
+import { endpoints, globalSettings, type HandlerSettings, handlerSettings } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
+import type { Logger } from "@pushpin/log";
 import { StatsRecorder } from "@pushpin/stats";
 import { MetricsServer, parseMetricsAddress, StatsPublisher } from "@pushpin/stats/sockets";
 import { ControlServer } from "./shell/control-server.ts";
@@ -32,6 +33,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     subscriptionTtlMs: settings.stats_subscription_ttl * 1000,
     reportIntervalMs: settings.stats_report_interval * 1000,
     nowMs: clock.nowMs(),
+    announceTakenOver: false,
     isWanted: (topic) => publisher?.isWanted(topic) ?? false,
     publish: (topic, fields) => publisher?.publish(topic, fields),
   });
@@ -46,7 +48,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   });
   sockets = await HandlerSockets.open(instanceId, endpoints(config), settings, log, engine);
   if (publisher?.isWanted("conn")) sockets.followProxyConnections(true);
-  const metrics = await openMetrics(settings.prometheus_port, settings.prometheus_prefix, stats);
+  const metrics = await openMetrics(settings, stats, log);
   // The port last: who can reach it can publish.
   const fd = listeners.get("control");
   const port = settings.push_in_http_port;
@@ -78,12 +80,13 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
 }
 
 async function openMetrics(
-  text: string | undefined,
-  prefix: string,
-  stats: StatsRecorder,
+  settings: HandlerSettings,
+  recorder: StatsRecorder,
+  log: Logger,
 ): Promise<MetricsServer | undefined> {
+  const { prometheus_port: text, prometheus_prefix: prefix } = settings;
   if (text === undefined || text === "") return undefined;
   const address = parseMetricsAddress(text);
   if (address === undefined) throw new Error(`prometheus_port: not an address: ${text}`);
-  return MetricsServer.open(address, prefix, stats);
+  return MetricsServer.open({ address, prefix, recorder, log });
 }

@@ -3,7 +3,7 @@ import type { HandlerSettings } from "@pushpin/config";
 import { decodePublishMessage, type PublishItem, type Receipt } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
 import type { Result, TnetInput, TnetMap } from "@pushpin/tnetstrings";
-import { decodeStatsPacket, type StatsRecorder } from "@pushpin/stats";
+import { decodeStatsPacket, readConnectionMaxima, type StatsRecorder } from "@pushpin/stats";
 import type { RpcReply, RpcResult } from "@pushpin/zrpc";
 import { type CommandTarget, runCommand, type ZmqUris } from "../core/commands.ts";
 import type { ControlTarget } from "../core/control-api.ts";
@@ -84,6 +84,8 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   readonly onAccept: HandlerSocketEvents["onAccept"] = (method, args, from, reply) => {
     this.#retries.heardOf(from ?? "");
+    for (const packet of readConnectionMaxima(args.get("conn-max")))
+      this.#options.stats.fromProxy(packet, this.#nowMs());
     if (method === "accept") reply(this.core.accept(args, from, this.#nowMs()));
     else if (method !== "conn-max") reply({ success: false, condition: "method-not-found" });
   };
@@ -115,7 +117,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   readonly onProxyStats = (frame: Buffer): void => {
     const packet = decodeStatsPacket(frame);
-    if (packet.ok) this.#options.stats.fromProxy(packet.value);
+    if (packet.ok) this.#options.stats.fromProxy(packet.value, this.#nowMs());
     else this.#options.log.debug("malformed stats packet dropped", { error: packet.error });
   };
 

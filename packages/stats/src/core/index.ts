@@ -1,8 +1,10 @@
-export { type ConnectionInfo, ConnectionTable } from "./connection-table.ts";
+export { type ConnectionInfo, ConnectionTable, LINGER_MS } from "./connection-table.ts";
+export { COUNTED_PROXIES_MAX, PROXY_ROUTES_MAX, ProxyConnections } from "./proxy-connections.ts";
 export { BYTE_COUNTERS, type ByteCounter, Report } from "./report.ts";
 export {
   decodeStatsPacket,
   encodeStatsPacket,
+  readConnectionMaxima,
   type StatsFields,
   type StatsFormat,
   type StatsPacket,
@@ -10,6 +12,7 @@ export {
   STATS_TOPICS,
 } from "./stats-packet.ts";
 export {
+  CONNECTION_MAXIMUM_TTL_S,
   type RecorderOptions,
   REPORTED_ROUTES_MAX,
   StatsRecorder,

@@ -1,5 +1,5 @@
 import type { TnetMap } from "@pushpin/tnetstrings";
-import type { StatsFields } from "./stats-packet.ts";
+import { countOf, type StatsFields } from "./stats-packet.ts";
 
 /** Traffic counters of a report, by side, kind and direction. */
 export const BYTE_COUNTERS = {
@@ -25,8 +25,6 @@ export class Report {
   connectionsNow = 0;
   /** Most at a time in the period. */
   connections = 0;
-  /** The same of the proxy, as it last reported. */
-  proxyConnections = 0;
   minutes = 0;
   received = 0;
   sent = 0;
@@ -54,28 +52,25 @@ export class Report {
     this.connectionsNow -= 1;
   }
 
-  /** Adds what another process counted. */
+  /** Adds what another process counted; its connections are not a sum, and stay out of it. */
   merge(fields: TnetMap): void {
-    const number = (name: string) => {
-      const value = fields.get(name);
-      return typeof value === "number" && value > 0 ? value : 0;
-    };
-    this.proxyConnections = number("connections");
-    this.minutes += number("minutes");
-    for (const counter of COUNTERS) this.counters[counter] += number(BYTE_COUNTERS[counter]);
+    this.minutes += countOf(fields, "minutes");
+    for (const counter of COUNTERS)
+      this.counters[counter] += countOf(fields, BYTE_COUNTERS[counter]);
   }
 
   get isEmpty(): boolean {
     return (
-      this.connections + this.proxyConnections + this.connectionsNow === 0 &&
+      this.connections + this.connectionsNow === 0 &&
       this.minutes + this.received + this.sent + this.httpResponseSent === 0 &&
       COUNTERS.every((one) => this.counters[one] === 0)
     );
   }
 
-  fields(durationMs: number): StatsFields {
+  /** `proxyConnections`: those that proxies have. */
+  fields(durationMs: number, proxyConnections: number): StatsFields {
     const fields: Record<string, number | undefined> = {
-      connections: this.connections + this.proxyConnections,
+      connections: this.connections + proxyConnections,
       minutes: this.minutes,
       received: this.received,
       sent: this.sent,
@@ -91,7 +86,6 @@ export class Report {
   /** A new period begins. */
   reset(): void {
     this.connections = this.connectionsNow;
-    this.proxyConnections = 0;
     this.minutes = 0;
     this.received = 0;
     this.sent = 0;

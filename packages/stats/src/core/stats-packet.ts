@@ -1,4 +1,15 @@
-import { decode, encode, fail, ok, type Result, type TnetInput, type TnetMap, toUtf8 } from "@pushpin/tnetstrings";
+import {
+  decode,
+  encode,
+  fail,
+  ok,
+  type Result,
+  type Tnet,
+  type TnetInput,
+  type TnetMap,
+  toByteString,
+  toUtf8,
+} from "@pushpin/tnetstrings";
 
 export const STATS_TOPICS = [
   "activity",
@@ -29,8 +40,11 @@ export function encodeStatsPacket(
 ): Buffer {
   if (format === "json") {
     const shown: Record<string, unknown> = {};
-    for (const [name, value] of Object.entries(fields))
+    // In alphabetical order, as the original's.
+    for (const name of Object.keys(fields).sort()) {
+      const value = fields[name];
       if (value !== undefined) shown[name] = typeof value === "string" ? toUtf8(value) : value;
+    }
     return Buffer.from(`${topic} J${JSON.stringify(shown)}`);
   }
   return Buffer.concat([Buffer.from(`${topic} T`), encode(fields)]);
@@ -47,4 +61,24 @@ export function decodeStatsPacket(frame: Uint8Array): Result<StatsPacket> {
   if (!decoded.ok) return decoded;
   if (!(decoded.value instanceof Map)) return fail("packet is not a map");
   return ok({ topic, fields: decoded.value });
+}
+
+/** The `conn-max` argument of a call: a list of packets, of which only readable ones are taken. */
+export function readConnectionMaxima(value: Tnet | undefined): readonly StatsPacket[] {
+  if (!Array.isArray(value)) return [];
+  return value
+    .filter((one) => one instanceof Map)
+    .map((fields) => ({ topic: "conn-max" as const, fields }));
+}
+
+/** Text of a member; empty if there is none. */
+export function textOf(fields: TnetMap, name: string): string {
+  const value = fields.get(name);
+  return typeof value === "string" || value instanceof Uint8Array ? toByteString(value) : "";
+}
+
+/** Amount in a member; 0 if it is none. */
+export function countOf(fields: TnetMap, name: string): number {
+  const value = fields.get(name);
+  return typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? value : 0;
 }

@@ -1,7 +1,14 @@
-import type { TnetMap } from "@pushpin/tnetstrings";
-import { type ConnectionInfo, ConnectionTable } from "./connection-table.ts";
+import { detach, type TnetMap } from "@pushpin/tnetstrings";
+import { type Connection, type ConnectionInfo, ConnectionTable } from "./connection-table.ts";
+import { ProxyConnections } from "./proxy-connections.ts";
 import { type ByteCounter, Report } from "./report.ts";
-import type { StatsFields, StatsPacket, StatsTopic } from "./stats-packet.ts";
+import {
+  countOf,
+  type StatsFields,
+  type StatsPacket,
+  type StatsTopic,
+  textOf,
+} from "./stats-packet.ts";
 import { SubscriptionTable } from "./subscription-table.ts";
 
 export interface RecorderOptions {
@@ -10,9 +17,11 @@ export interface RecorderOptions {
   /** False: connections are counted, not announced. */
   readonly sendConnections: boolean;
   readonly subscriptionTtlMs: number;
-  /** 0: no reports. */
+  /** 0: no reports, and no sums for scraping. */
   readonly reportIntervalMs: number;
   readonly nowMs: number;
+  /** False: a connection that is taken over is known to those who listen. Default: it is announced. */
+  readonly announceTakenOver?: boolean;
   /** Whether anybody wants packets of this kind; if not, none are made. */
   readonly isWanted: (topic: StatsTopic) => boolean;
   readonly publish: (topic: StatsTopic, fields: StatsFields) => void;
@@ -28,15 +37,27 @@ export interface Totals {
   messagesSent: number;
 }
 
+/** What a proxy last reported holds for this many of its periods. */
+const PROXY_REPORT_PERIODS = 2.5;
+/** For how long a maximum that a proxy is told to send holds. */
+export const CONNECTION_MAXIMUM_TTL_S = 60;
+const CONNECTION_MAXIMUM_TTL_MAX_S = 3600;
+
 /** Limit: routes that are reported one by one; what is beyond counts for none. */
 export const REPORTED_ROUTES_MAX = 10_000;
 
 /** Turns what happens in a process into statistics packets (wire.md 5.6, handler.md 11). */
 export class StatsRecorder {
-  readonly totals: Totals = { requestsReceived: 0, minutes: 0, messagesReceived: 0, messagesSent: 0 };
+  readonly totals: Totals = {
+    requestsReceived: 0,
+    minutes: 0,
+    messagesReceived: 0,
+    messagesSent: 0,
+  };
   readonly #options: RecorderOptions;
   readonly #connections: ConnectionTable;
   readonly #subscriptions: SubscriptionTable;
+  readonly #proxies = new ProxyConnections();
   readonly #reports = new Map<string, Report>();
   readonly #activity = new Map<string, number>();
   readonly #requests = new Map<string, number>();
@@ -49,15 +70,14 @@ export class StatsRecorder {
     this.#reportedMs = options.nowMs;
     this.#lastReport = new Report();
     this.#reports.set("", this.#lastReport);
-    this.#connections = new ConnectionTable(options.connectionTtlMs, {
-      present: (info) => this.#announce(info),
-      ended: (info) => this.#takeBack(info.id, info.route),
-      minutes: (route, count) => {
-        this.#report(route).minutes += count;
-        this.totals.minutes += count;
+    this.#connections = new ConnectionTable(options.connectionTtlMs, options.nowMs, {
+      refreshed: (info) => this.#announce(info),
+      minutes: ({ report }, count) => {
+        report.minutes += count;
+        this.#add("minutes", count);
       },
     });
-    this.#subscriptions = new SubscriptionTable(options.subscriptionTtlMs, {
+    this.#subscriptions = new SubscriptionTable(options.subscriptionTtlMs, options.nowMs, {
       present: (mode, channel, subscribers) => {
         const ttl = Math.floor(options.subscriptionTtlMs / 1000);
         this.#publish("sub", "", { mode, channel, ttl, subscribers });
@@ -66,16 +86,17 @@ export class StatsRecorder {
     });
   }
 
+  /** Most at a time in this period, those of proxies included: a sum over all routes. */
   get connectionsNow(): number {
-    let sum = 0;
-    for (const { connections, proxyConnections } of this.#reports.values())
-      sum += connections + proxyConnections;
+    if (!this.#isCounting) return 0;
+    let sum = this.#proxies.total;
+    for (const { connections } of this.#reports.values()) sum += connections;
     return sum;
   }
 
   requestReceived(route: string): void {
     this.#requests.set(route, (this.#requests.get(route) ?? 0) + 1);
-    this.totals.requestsReceived += 1;
+    this.#add("requestsReceived", 1);
   }
 
   activity(route: string, count: number): void {
@@ -83,25 +104,28 @@ export class StatsRecorder {
   }
 
   connectionAdded(info: ConnectionInfo, nowMs: number): void {
-    if (!this.#connections.add(info, nowMs)) return;
-    this.#report(info.route).connected();
-    // One that was taken over is known to those who listen.
-    if (info.unreportedMs === undefined) this.#announce(info);
+    const connection = this.#connections.add(info, this.#report(info.route), nowMs);
+    if (connection === undefined) return;
+    connection.report.connected();
+    if (info.unreportedMs === undefined || this.#options.announceTakenOver !== false)
+      this.#announce(info);
   }
 
   connectionRemoved(id: string, _nowMs: number): void {
     const connection = this.#connections.remove(id);
     if (connection === undefined) return;
-    const { route } = connection.info;
-    this.#report(route).disconnected();
-    this.#takeBack(id, route);
+    if (!isLingering(connection)) connection.report.disconnected();
+    this.#takeBack(id, connection.info.route);
   }
 
-  /** Another process has it from now on; answers the connection time that is not counted yet, in ms. */
+  /**
+   * Another process has it from now on; answers the connection time that is not counted yet, in ms.
+   * If that process does not want it, `connectionRemoved` may still follow.
+   */
   connectionGivenAway(id: string, nowMs: number): number {
-    const connection = this.#connections.remove(id);
+    const connection = this.#connections.giveAway(id, nowMs);
     if (connection === undefined) return 0;
-    this.#report(connection.info.route).disconnected();
+    connection.report.disconnected();
     // It must not time out before the new owner speaks of it.
     this.#announce(connection.info);
     return Math.max(Math.floor(nowMs - connection.countedMs), 0);
@@ -115,7 +139,7 @@ export class StatsRecorder {
   received(blocks: number): void {
     const report = this.#report("");
     report.received += 1;
-    this.totals.messagesReceived += 1;
+    this.#add("messagesReceived", 1);
     if (blocks >= 0) report.blocksReceived = (report.blocksReceived ?? 0) + blocks;
   }
 
@@ -139,7 +163,7 @@ export class StatsRecorder {
   sent(route: string, transport: Transport, count: number, blocks: number): void {
     const report = this.#report(route);
     report.sent += count;
-    this.totals.messagesSent += count;
+    this.#add("messagesSent", count);
     if (transport === "http-response") report.httpResponseSent += count;
     if (blocks >= 0) report.blocksSent = (report.blocksSent ?? 0) + blocks;
   }
@@ -149,7 +173,7 @@ export class StatsRecorder {
   }
 
   /** What a proxy tells becomes ours. */
-  fromProxy({ topic, fields }: StatsPacket): void {
+  fromProxy({ topic, fields }: StatsPacket, nowMs: number): void {
     const route = textOf(fields, "route");
     switch (topic) {
       case "activity":
@@ -158,18 +182,42 @@ export class StatsRecorder {
       case "counts": {
         const requests = countOf(fields, "requests-received");
         this.#requests.set(route, (this.#requests.get(route) ?? 0) + requests);
-        this.totals.requestsReceived += requests;
+        this.#add("requestsReceived", requests);
         return;
       }
-      case "report":
+      case "report": {
         this.#report(route).merge(fields);
-        this.totals.minutes += countOf(fields, "minutes");
+        this.#add("minutes", countOf(fields, "minutes"));
+        const periodMs = Math.max(countOf(fields, "duration"), this.#options.reportIntervalMs);
+        const count = countOf(fields, "connections");
+        this.#proxyHas(fields, route, count, nowMs + periodMs * PROXY_REPORT_PERIODS);
         return;
+      }
+      case "conn-max": {
+        const ttlS = Math.min(countOf(fields, "ttl"), CONNECTION_MAXIMUM_TTL_MAX_S);
+        this.#proxyHas(fields, route, countOf(fields, "max"), nowMs + ttlS * 1000);
+        return;
+      }
       case "conn":
-        if (!this.#connections.has(textOf(fields, "id"))) this.#forward(fields);
+        this.#forward(fields, route);
         return;
       default:
     }
+  }
+
+  /** What a handler that is told no single connections is told instead, one for each route. */
+  connectionMaxima(): StatsFields[] {
+    if (!this.#isCounting) return [];
+    const all: StatsFields[] = [];
+    for (const [route, { connections }] of this.#reports)
+      if (connections > 0)
+        all.push({
+          from: this.#options.instanceId,
+          route: route === "" ? undefined : route,
+          max: connections,
+          ttl: CONNECTION_MAXIMUM_TTL_S,
+        });
+    return all;
   }
 
   /** Every 100 ms. */
@@ -186,16 +234,19 @@ export class StatsRecorder {
   tick(nowMs: number): void {
     this.#connections.tick(nowMs);
     this.#subscriptions.tick(nowMs);
+    this.#proxies.expire(nowMs);
     const { reportIntervalMs } = this.#options;
-    if (reportIntervalMs > 0 && nowMs - this.#reportedMs >= reportIntervalMs) this.#sendReports(nowMs);
+    if (this.#isCounting && nowMs - this.#reportedMs >= reportIntervalMs) this.#sendReports(nowMs);
   }
 
   #sendReports(nowMs: number): void {
     const durationMs = Math.round(nowMs - this.#reportedMs);
     this.#reportedMs = nowMs;
     for (const [route, report] of this.#reports) {
-      const { isEmpty } = report;
-      if (!isEmpty || !report.wasEmpty) this.#publish("report", route, report.fields(durationMs));
+      const proxyConnections = this.#proxies.of(route);
+      const isEmpty = report.isEmpty && proxyConnections === 0;
+      if (!isEmpty || !report.wasEmpty)
+        this.#publish("report", route, report.fields(durationMs, proxyConnections));
       if (isEmpty && report.wasEmpty && route !== "") {
         this.#reports.delete(route);
         if (this.#lastRoute === route) this.#lastRoute = "";
@@ -206,14 +257,29 @@ export class StatsRecorder {
     this.#lastReport = this.#reports.get(this.#lastRoute) ?? (this.#reports.get("") as Report);
   }
 
+  get #isCounting(): boolean {
+    return this.#options.reportIntervalMs > 0;
+  }
+
+  #add(total: keyof Totals, count: number): void {
+    if (this.#isCounting) this.totals[total] += count;
+  }
+
+  #proxyHas(fields: TnetMap, route: string, connections: number, expiresMs: number): void {
+    if (!this.#isCounting) return;
+    if (connections > 0) this.#report(route); // so that there is one to be sent
+    this.#proxies.set(textOf(fields, "from"), route, connections, expiresMs);
+  }
+
   #report(route: string): Report {
-    if (route === this.#lastRoute) return this.#lastReport;
+    // Without reports nobody ever forgets a route.
+    if (route === this.#lastRoute || !this.#isCounting) return this.#lastReport;
     let report = this.#reports.get(route);
     if (report === undefined) {
       // Limit: REPORTED_ROUTES_MAX
       if (this.#reports.size >= REPORTED_ROUTES_MAX) return this.#reports.get("") as Report;
       report = new Report();
-      this.#reports.set(route, report);
+      this.#reports.set(detach(route), report);
     }
     this.#lastRoute = route;
     this.#lastReport = report;
@@ -236,12 +302,24 @@ export class StatsRecorder {
     this.#publish("conn", route, { id, unavailable: true });
   }
 
-  #forward(fields: TnetMap): void {
-    if (!this.#options.isWanted("conn")) return;
-    const all: Record<string, StatsFields[string]> = {};
-    for (const [name, value] of fields) all[name] = value;
-    all["from"] = this.#options.instanceId;
-    this.#options.publish("conn", all);
+  /** A connection of a proxy is announced as if it were ours. */
+  #forward(fields: TnetMap, route: string): void {
+    if (!this.#options.sendConnections || !this.#options.isWanted("conn")) return;
+    const id = textOf(fields, "id");
+    if (id === "") return;
+    if (fields.get("unavailable") === true) {
+      // What we have taken over has not ended.
+      if (!this.#connections.has(id)) this.#takeBack(id, route);
+      return;
+    }
+    const peerAddress = textOf(fields, "peer-address");
+    this.#publish("conn", route, {
+      id,
+      type: textOf(fields, "type") === "ws" ? "ws" : "http",
+      "peer-address": peerAddress === "" ? undefined : peerAddress,
+      ssl: fields.get("ssl") === true || undefined,
+      ttl: countOf(fields, "ttl"),
+    });
   }
 
   #publish(topic: StatsTopic, route: string, fields: StatsFields): void {
@@ -254,12 +332,6 @@ export class StatsRecorder {
   }
 }
 
-function textOf(fields: TnetMap, name: string): string {
-  const value = fields.get(name);
-  return typeof value === "string" ? value : "";
-}
-
-function countOf(fields: TnetMap, name: string): number {
-  const value = fields.get(name);
-  return typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? value : 0;
+function isLingering(connection: Connection): boolean {
+  return connection.lingerUntilMs !== undefined;
 }

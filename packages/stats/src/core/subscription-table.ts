@@ -1,34 +1,49 @@
+import { TimerWheel, type WheelNode } from "@pushpin/clock";
+
 export interface SubscriptionEvents {
   present(mode: string, channel: string, subscribers: number): void;
   ended(mode: string, channel: string): void;
 }
 
 interface Subscription {
+  wheel?: WheelNode;
   readonly mode: string;
   readonly channel: string;
   subscribers: number;
-  refreshMs: number;
 }
+
+const SECOND_MS = 1000;
+const WHEEL_SLOTS = 128;
 
 /** Who listens to what, announced when it begins, changes, ends, and from time to time. */
 export class SubscriptionTable {
-  readonly #subscriptions = new Map<string, Subscription>();
+  /** By mode and channel. */
+  readonly #modes = new Map<string, Map<string, Subscription>>();
   readonly #changed = new Set<Subscription>();
+  readonly #wheel: TimerWheel<Subscription>;
   readonly #refreshMs: number;
   readonly #events: SubscriptionEvents;
+  #added = 0;
 
-  constructor(ttlMs: number, events: SubscriptionEvents) {
+  /** Announcements are repeated within three quarters of `ttlMs`. */
+  constructor(ttlMs: number, nowMs: number, events: SubscriptionEvents) {
     this.#refreshMs = (ttlMs * 3) / 4;
+    this.#wheel = new TimerWheel(SECOND_MS, WHEEL_SLOTS, nowMs);
     this.#events = events;
   }
 
   set(mode: string, channel: string, subscribers: number, nowMs: number): void {
-    const key = `${mode} ${channel}`;
-    const known = this.#subscriptions.get(key);
+    let channels = this.#modes.get(mode);
+    if (channels === undefined) {
+      channels = new Map();
+      this.#modes.set(mode, channels);
+    }
+    const known = channels.get(channel);
     if (subscribers === 0) {
       if (known === undefined) return;
-      this.#subscriptions.delete(key);
+      channels.delete(channel);
       this.#changed.delete(known);
+      this.#wheel.cancel(known);
       this.#events.ended(mode, channel);
       return;
     }
@@ -37,8 +52,9 @@ export class SubscriptionTable {
       this.#changed.add(known);
       return;
     }
-    const refreshMs = nowMs + this.#refreshMs;
-    this.#subscriptions.set(key, { mode, channel, subscribers, refreshMs });
+    const subscription: Subscription = { mode, channel, subscribers };
+    channels.set(channel, subscription);
+    this.#wheel.schedule(subscription, nowMs + this.#firstRefreshMs());
     this.#events.present(mode, channel, subscribers);
   }
 
@@ -46,12 +62,19 @@ export class SubscriptionTable {
   tick(nowMs: number): void {
     for (const one of this.#changed) this.#announce(one, nowMs);
     this.#changed.clear();
-    for (const one of this.#subscriptions.values())
-      if (nowMs >= one.refreshMs) this.#announce(one, nowMs);
+    this.#wheel.advance(nowMs, (one) => this.#announce(one, nowMs));
   }
 
   #announce(one: Subscription, nowMs: number): void {
-    one.refreshMs = nowMs + this.#refreshMs;
+    this.#wheel.schedule(one, nowMs + this.#refreshMs);
     this.#events.present(one.mode, one.channel, one.subscribers);
+  }
+
+  /** In the second half of the time, by turns: those that came together are spread over seconds. */
+  #firstRefreshMs(): number {
+    const half = this.#refreshMs / 2;
+    const spread = (this.#added * SECOND_MS) % Math.max(half, SECOND_MS);
+    this.#added += 1;
+    return Math.min(half + spread, this.#refreshMs);
   }
 }

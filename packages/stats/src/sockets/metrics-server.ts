@@ -1,11 +1,13 @@
-import { createServer, type Server } from "node:http";
+import { rm, stat } from "node:fs/promises";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import { connect } from "node:net";
+import type { Logger } from "@pushpin/log";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { StatsRecorder } from "../core/stats-recorder.ts";
 
 /** Where metrics are served: a TCP port, or a unix socket. */
 export type MetricsAddress =
-  | { readonly host: string; readonly port: number }
-  | { readonly path: string };
+  { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** `port`, `addr:port` or `ipc://path`; undefined if it is none of these. */
 export function parseMetricsAddress(text: string): MetricsAddress | undefined {
@@ -15,6 +17,10 @@ export function parseMetricsAddress(text: string): MetricsAddress | undefined {
   return { host: match[1] ?? match[2] ?? "0.0.0.0", port: Number(match[3]) };
 }
 
+/** Limit: scrapers connected at once; more are refused. */
+export const METRICS_CONNECTIONS_MAX = 64;
+const REQUEST_TIMEOUT_MS = 10_000;
+
 /** Metrics for Prometheus: any request is answered with all of them (handler.md 11.4). */
 export class MetricsServer {
   readonly #server: Server;
@@ -23,30 +29,69 @@ export class MetricsServer {
     this.#server = server;
   }
 
-  static async open(
-    address: MetricsAddress,
-    prefix: string,
-    recorder: StatsRecorder,
-  ): Promise<MetricsServer> {
+  static async open(options: {
+    readonly address: MetricsAddress;
+    readonly prefix: string;
+    readonly recorder: StatsRecorder;
+    readonly log: Logger;
+  }): Promise<MetricsServer> {
+    const { address, prefix, recorder, log } = options;
+    if (!/^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/.test(prefix))
+      throw new Error(`prometheus_prefix: not the beginning of a metric's name: ${prefix}`);
     const registry = metricsOf(prefix, recorder);
-    const server = createServer((request, response) => {
+    const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
       request.resume();
-      void registry.metrics().then((text) => {
-        response.writeHead(200, { "Content-Type": "text/plain" });
-        response.end(text);
-      });
+      registry.metrics().then(
+        (text) => answer(response, 200, text),
+        (error: unknown) => {
+          log.warn("no metrics", { error });
+          answer(response, 500, "No metrics.\n");
+        },
+      );
     });
+    server.maxConnections = METRICS_CONNECTIONS_MAX; // Limit: METRICS_CONNECTIONS_MAX
+    if ("path" in address) await removeAbandoned(address.path);
     await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
+      server.once("error", (error) =>
+        reject(new Error(`unable to listen for metrics: ${error.message}`)),
+      );
       server.listen(address, resolve);
     });
+    server.on("error", (error) => log.warn("metrics port", { error }));
     return new MetricsServer(server);
+  }
+
+  /** 0 on a unix socket. */
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
   }
 
   close(): Promise<void> {
     this.#server.closeAllConnections();
     return new Promise((resolve) => this.#server.close(() => resolve()));
   }
+}
+
+function answer(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { "Content-Type": "text/plain", Connection: "close" });
+  response.end(text);
+}
+
+/** The socket file of a process that was killed would be in the way; one somebody answers stays. */
+async function removeAbandoned(path: string): Promise<void> {
+  const file = await stat(path).catch(() => undefined);
+  if (!file?.isSocket()) return;
+  const isAbandoned = await new Promise<boolean>((resolve) => {
+    const probe = connect(path);
+    const done = (result: boolean) => {
+      probe.destroy();
+      resolve(result);
+    };
+    probe.once("connect", () => done(false));
+    probe.once("error", (error: NodeJS.ErrnoException) => done(error.code === "ECONNREFUSED"));
+  });
+  if (isAbandoned) await rm(path, { force: true });
 }
 
 function metricsOf(prefix: string, recorder: StatsRecorder): Registry {

@@ -1,6 +1,11 @@
 import type { Logger } from "@pushpin/log";
 import { ZmqSocket } from "@pushpin/zmq";
-import { encodeStatsPacket, type StatsFields, type StatsFormat, type StatsTopic } from "../core/stats-packet.ts";
+import {
+  encodeStatsPacket,
+  type StatsFields,
+  type StatsFormat,
+  type StatsTopic,
+} from "../core/stats-packet.ts";
 
 export interface StatsPublisherOptions {
   readonly specs: readonly string[];
@@ -16,8 +21,8 @@ const TOPICS: readonly StatsTopic[] = ["activity", "message", "conn", "sub", "re
 /** The PUB socket for statistics; an XPUB, so that packets nobody wants are not even made. */
 export class StatsPublisher {
   readonly #options: StatsPublisherOptions;
-  readonly #subscribed = new Set<string>();
-  readonly #wanted = new Set<StatsTopic>();
+  /** Different subscriptions that a packet of this kind may match. */
+  readonly #subscriptions = new Map<StatsTopic, number>();
   #socket: ZmqSocket | undefined;
 
   private constructor(options: StatsPublisherOptions) {
@@ -38,7 +43,7 @@ export class StatsPublisher {
   }
 
   isWanted(topic: StatsTopic): boolean {
-    return this.#wanted.has(topic);
+    return (this.#subscriptions.get(topic) ?? 0) > 0;
   }
 
   publish(topic: StatsTopic, fields: StatsFields): void {
@@ -49,18 +54,15 @@ export class StatsPublisher {
     await this.#socket?.close();
   }
 
+  /** The socket tells the first and the last of equal subscriptions, so a number will do. */
   #subscription(prefix: string, present: boolean): void {
-    if (present) this.#subscribed.add(prefix);
-    else this.#subscribed.delete(prefix);
     for (const topic of TOPICS) {
       const text = `${topic} `;
-      const wanted = [...this.#subscribed].some(
-        (one) => text.startsWith(one) || one.startsWith(text),
-      );
-      if (wanted === this.#wanted.has(topic)) continue;
-      if (wanted) this.#wanted.add(topic);
-      else this.#wanted.delete(topic);
-      this.#options.onWanted?.(topic, wanted);
+      if (!text.startsWith(prefix) && !prefix.startsWith(text)) continue;
+      const before = this.#subscriptions.get(topic) ?? 0;
+      const now = Math.max(before + (present ? 1 : -1), 0);
+      this.#subscriptions.set(topic, now);
+      if (before > 0 !== now > 0) this.#options.onWanted?.(topic, now > 0);
     }
   }
 }
