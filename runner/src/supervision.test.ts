@@ -112,7 +112,7 @@ describe("given a running runner", () => {
 
   test("operations R21: when output is merged, then lines of children carry their names", async () => {
     const installation = await start();
-    expect(installation.runner.output).toMatch(
+    await installation.runner.said(
       /^\[INFO\] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[proxy\] routes loaded with 1 entries$/m,
     );
   });

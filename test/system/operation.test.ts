@@ -77,7 +77,7 @@ describe("given a running installation", () => {
     renameSync(`${file}.new`, file);
     await until("the route to be back", works);
     await until("the complaint", () => /routes:2: /.test(installation.runner.output));
-    expect(installation.runner.output).toMatch(/routes loaded with 1 entries/);
+    await installation.runner.said(/routes loaded with 1 entries/);
     rmSync(file);
     await until("the warning", () =>
       installation.runner.output.includes("unable to open routes file"),
@@ -155,8 +155,8 @@ describe("given routes on the command line", () => {
     });
     const response = await HttpStream.whole(`${installation.url}/`);
     expect(response.text).toBe("Hello from the Pushpin test handler!\n");
-    expect(installation.runner.output).toContain(
-      "<route>:1: must specify condition and at least one target",
+    await installation.runner.said(
+      /<route>:1: must specify condition and at least one target/,
     );
   });
 });
