@@ -1,17 +1,18 @@
-import { createServer, type ListenOptions, type Server } from "node:net";
 import { join } from "node:path";
-import { createServer as createTlsServer } from "node:tls";
 import { endpoints, globalSettings, proxySettings, runnerSettings, workersOf } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { InitiatorSockets } from "@pushpin/zhttp/sockets";
+import { parseLocalAddress, parseTcpAddress } from "./core/listen-address.ts";
+import { Admission } from "./shell/admission.ts";
 import { Certificates } from "./shell/certificates.ts";
 import { Engine } from "./shell/engine.ts";
+import { Listener, type ListenerOptions } from "./shell/listener.ts";
 
-/** In-flight responses get this long when the process is told to stop. */
+/** Answers under way get this long when the process is told to stop. */
 const DRAIN_MS = 2000;
-const BACKLOG = 4096;
-
-/** Body bytes our own proxy and handler may send ahead of a client. */
+const LINGER_MS = 2000;
+const CLOSE_TIMEOUT_MS = 10_000;
+/** Limit: body bytes our own proxy and handler may send ahead of a client. */
 const WINDOW_BYTES = 131_072;
 
 await runDaemon({ name: "connmgr", start });
@@ -31,13 +32,15 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
         ? Math.max(runner.client_buffer_size, WINDOW_BYTES)
         : runner.client_buffer_size,
       headersMax: runner.client_headers_max,
-      connectionsMax: Math.ceil(runner.client_maxconn / workersOf(config, "connmgr")),
-      perAddressMax: runner.client_maxconn_per_address,
+      pipelineMax: runner.client_pipeline_max,
+      writeBufferMaxBytes: runner.client_write_buffer_max,
       headerTimeoutMs: runner.client_header_timeout * 1000,
       bodyTimeoutMs: runner.client_body_timeout * 1000,
       idleTimeoutMs: runner.client_idle_timeout * 1000,
       writeTimeoutMs: runner.client_write_timeout * 1000,
-      lingerMs: 2000,
+      lingerMs: LINGER_MS,
+      closeTimeoutMs: CLOSE_TIMEOUT_MS,
+      allowCompression: runner.allow_compression,
       ownProxy,
     },
     clock,
@@ -54,75 +57,46 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     log,
     onPacket: (packet) => engine.packet(packet),
   });
-  const servers = await openServers(context, engine);
+  const admission = new Admission({
+    connectionsMax: Math.ceil(runner.client_maxconn / workersOf(config, "connmgr")),
+    perAddressMax: runner.client_maxconn_per_address,
+    onRefused: (why) => engine.count(why),
+  });
+  const listeners = await openListeners(context, engine, admission);
   return {
     async stop() {
-      for (const server of servers) server.close();
+      for (const listener of listeners) listener.close();
+      admission.close();
       await engine.drain(DRAIN_MS);
       await sockets.close();
     },
   };
 }
 
-async function openServers(
+/** Sockets that were opened for us, or else those of the configuration. */
+function openListeners(
   { listeners, config, log }: DaemonContext,
   engine: Engine,
-): Promise<Server[]> {
+  admission: Admission,
+): Promise<Listener[]> {
   const runner = config.read(runnerSettings);
-  const certificates = new Certificates(join(config.directory, "runner", "certs"), log);
-  const wanted: { secure: boolean; where: ListenOptions & { fd?: number } }[] = [];
+  const wanted: Pick<ListenerOptions, "isSecure" | "where">[] = [];
   for (const [name, fd] of listeners)
-    wanted.push({ secure: name.startsWith("https"), where: { fd } });
+    wanted.push({ isSecure: name.startsWith("https"), where: { kind: "fd", fd } });
   if (wanted.length === 0) {
-    for (const entry of runner.http_port) wanted.push({ secure: false, where: addressOf(entry) });
-    for (const entry of runner.https_ports) wanted.push({ secure: true, where: addressOf(entry) });
+    for (const entry of runner.http_port)
+      wanted.push({ isSecure: false, where: parseTcpAddress(entry) });
+    for (const entry of runner.https_ports)
+      wanted.push({ isSecure: true, where: parseTcpAddress(entry) });
     for (const entry of runner.local_ports)
-      wanted.push({ secure: false, where: { path: entry.split("?")[0] as string } });
+      wanted.push({ isSecure: false, where: parseLocalAddress(entry) });
   }
-  return Promise.all(
-    wanted.map(({ secure, where }) => listen(secure, where, engine, certificates)),
-  );
-}
-
-function addressOf(entry: string): ListenOptions {
-  const colon = entry.lastIndexOf(":");
-  const host = colon < 0 ? "0.0.0.0" : entry.slice(0, colon).replace(/^\[|\]$/g, "");
-  return { host: /^[\d.]+$|:/.test(host) ? host : "0.0.0.0", port: Number(entry.slice(colon + 1)) };
-}
-
-function listen(
-  secure: boolean,
-  where: ListenOptions & { fd?: number },
-  engine: Engine,
-  certificates: Certificates,
-): Promise<Server> {
-  let fallback = "default";
-  const options = { allowHalfOpen: true, noDelay: true, keepAlive: true };
-  const server: Server = secure
-    ? createTlsServer(
-        {
-          ...options,
-          minVersion: "TLSv1.2",
-          ALPNProtocols: ["http/1.1"],
-          SNICallback: (name, done) => done(null, certificates.find(name, fallback)),
-        },
-        (socket) => engine.accept(socket),
-      )
-    : createServer(options, (socket) => engine.accept(socket));
-  server.on("tlsClientError", () => {});
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ ...where, backlog: BACKLOG } as ListenOptions, () => {
-      const address = server.address();
-      if (typeof address === "object" && address !== null) {
-        fallback = `default_${address.port}`;
-        const context = secure ? certificates.find(undefined, fallback) : undefined;
-        if (context !== undefined)
-          (
-            server as unknown as { setSecureContext(o: object): void; _sharedCreds?: unknown }
-          )._sharedCreds = context;
-      }
-      resolve(server);
-    });
-  });
+  const shared = {
+    hasProxyHeader: runner.client_proxy_protocol,
+    engine,
+    admission,
+    certificates: new Certificates(join(config.directory, "runner", "certs"), log),
+    log,
+  };
+  return Promise.all(wanted.map((one) => Listener.open({ ...one, ...shared })));
 }

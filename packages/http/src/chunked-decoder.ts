@@ -1,6 +1,8 @@
 /** Limit: one chunk-size line with its extensions, and all trailers together. Unit: bytes. */
 export const CHUNK_LINE_MAX_BYTES = 1024;
 export const TRAILERS_MAX_BYTES = 8192;
+/** Limit: chunk extensions of one body together: they carry nothing for us. Unit: bytes. */
+export const EXTENSIONS_MAX_BYTES = 16_384;
 
 export type ChunkedResult =
   | { readonly state: "more" }
@@ -16,6 +18,7 @@ export class ChunkedDecoder {
   #line = "";
   #left = 0;
   #trailerBytes = 0;
+  #extensionBytes = 0;
 
   /** Body pieces in `input` go to `onData` as views. */
   decode(input: Buffer, onData: (piece: Buffer) => void): ChunkedResult {
@@ -64,8 +67,10 @@ export class ChunkedDecoder {
         return "invalid header name";
       return undefined;
     }
-    const match = /^([0-9A-Fa-f]{1,13})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/.exec(text);
+    const match = /^([0-9A-Fa-f]{1,12})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?$/.exec(text);
     if (match === null) return "invalid chunk size";
+    this.#extensionBytes += match[2]?.length ?? 0;
+    if (this.#extensionBytes > EXTENSIONS_MAX_BYTES) return "invalid chunk size";
     this.#left = Number.parseInt(match[1] as string, 16);
     this.#phase = this.#left === 0 ? "trailer" : "data";
     return undefined;

@@ -2,6 +2,7 @@ export {
   CHUNK_LINE_MAX_BYTES,
   ChunkedDecoder,
   type ChunkedResult,
+  EXTENSIONS_MAX_BYTES,
   TRAILERS_MAX_BYTES,
 } from "./chunked-decoder.ts";
 export {

@@ -52,7 +52,8 @@ export function renderResponseHead(line: ResponseLine): string {
     if (line.minorVersion === 0 && line.persistent) out += "Connection: keep-alive\r\n";
     else if (!line.persistent) out += "Connection: close\r\n";
   }
-  if (line.framing === "chunked") out += "Transfer-Encoding: chunked\r\n";
-  if (line.contentLength !== undefined) out += `Content-Length: ${line.contentLength}\r\n`;
+  if (line.framing === "chunked")
+    out += "Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n";
+  else if (line.contentLength !== undefined) out += `Content-Length: ${line.contentLength}\r\n`;
   return `${out}\r\n`;
 }

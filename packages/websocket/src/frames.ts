@@ -8,11 +8,19 @@ export const CONTROL_MAX_BYTES = 125;
 
 type Bytes = string | Uint8Array;
 
-/** One frame as bytes, unmasked: built once, it serves any number of clients. `payload` text is a byte string. */
-export function encodeFrame(opcode: Opcode, payload: Bytes, fin: boolean): Buffer {
+/**
+ * One frame as bytes, unmasked: built once, it serves any number of clients. `payload` text is a
+ * byte string. `isCompressed` marks the first frame of a message packed with permessage-deflate.
+ */
+export function encodeFrame(
+  opcode: Opcode,
+  payload: Bytes,
+  fin: boolean,
+  isCompressed = false,
+): Buffer {
   const header = headerBytes(payload.length);
   const frame = Buffer.allocUnsafe(header + payload.length);
-  writeHeader(frame, opcode, payload.length, fin, 0);
+  writeHeader(frame, isCompressed ? opcode | 0x40 : opcode, payload.length, fin, 0);
   copyPayload(frame, header, payload);
   return frame;
 }

@@ -47,6 +47,8 @@ export const runnerSettings = section("runner", {
   client_write_buffer_max: integer({ default: 1_048_576, min: 65_536, unit: "bytes" }),
   client_maxconn_per_address: integer({ default: -1, unit: "connections" }),
   client_pipeline_max: integer({ default: 16, min: 1, unit: "requests" }),
+  /** Every TCP connection begins with a PROXY protocol header (v1 or v2) of a balancer. */
+  client_proxy_protocol: boolean({ default: false }),
   condure_bin: optionalText(),
   zurl_bin: optionalText(),
   mongrel2_bin: optionalText(),

@@ -1,114 +1,133 @@
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
 import {
-  ChunkedDecoder,
-  type Framing,
   getAllHeaders,
   getHeader,
-  isWritable,
   parseRequestHead,
   type RequestHead,
   reasonPhrase,
   renderResponseHead,
-  splitList,
 } from "@pushpin/http";
-import { toBuffer, toByteString } from "@pushpin/tnetstrings";
-import { acceptKey, BAD_HANDSHAKE } from "@pushpin/websocket";
+import { BAD_HANDSHAKE, negotiateDeflate } from "@pushpin/websocket";
 import { Packet, type Session } from "@pushpin/zhttp";
-import type { Engine, Shared } from "./engine.ts";
-import { WebSocketClient } from "./websocket-client.ts";
+import type { Part } from "../core/output-join.ts";
+import type { Activity } from "./activity.ts";
+import type { Engine } from "./engine.ts";
+import { HttpExchange } from "./http-exchange.ts";
+import type { SharedFrames } from "./shared-frames.ts";
+import { type Handshake, WebSocketClient } from "./websocket-client.ts";
 
-/** Limit: scheme, host and target of a request, as the original has it. */
+/** Limit: scheme, host and target of a request, as the original has it. Unit: bytes. */
 const URI_MAX_BYTES = 4096;
-/** A request body up to this rides along in the first packet, where the proxy is known to be ours. */
-const FIRST_BODY_MAX_BYTES = 16_384;
+/** Limit: `Sec-WebSocket-Key`, as the original has it. Unit: bytes. */
+const KEY_MAX_BYTES = 220;
+/** Limit: bytes of a client thrown away after our last answer. */
+const LINGER_MAX_BYTES = 1024 * 1024;
+/** A rest up to this is copied, so that it does not keep the whole read alive. */
+const COPY_MAX_BYTES = 8192;
 const HEAD_END = Buffer.from("\r\n\r\n");
+const LF = 0x0a;
+const CR = 0x0d;
 
-/** What the client waits for, and how what we write is framed. */
-interface Exchange {
-  readonly session: Session;
-  readonly isHead: boolean;
-  readonly minorVersion: 0 | 1;
-  persistent: boolean;
-  /** Body bytes still to be read: -1 with chunked coding. */
-  bodyLeft: number;
-  chunked: ChunkedDecoder | undefined;
-  bodyDone: boolean;
-  expectsContinue: boolean;
-  responseBegun: boolean;
-  framing: Framing;
-  /** Bytes of a body with a length that are still to come. */
-  responseLeft: number;
+export interface Origin {
+  readonly address: string;
+  readonly port: number;
 }
 
 /** One client socket: HTTP/1.x requests one after the other, or a WebSocket. */
 export class ClientConnection {
   readonly slot: number;
   readonly socket: Socket;
-  keepAliveSlot?: number;
-  wheel?: { slot: number; dueMs: number };
+  keepAliveSlot: number | undefined = undefined;
+  wheel: { slot: number; dueMs: number } | undefined = undefined;
+  /** The client's half is closed. */
+  hasEnded = false;
   readonly #engine: Engine;
-  readonly #secure: boolean;
-  readonly #address: string;
-  readonly #port: number;
+  readonly #isSecure: boolean;
+  readonly #origin: Origin;
+  #activity: Activity | undefined;
+  #http: HttpExchange | undefined;
+  /** Read and not used yet: a head in parts, or requests sent ahead. */
   #input: Buffer | undefined;
-  #exchange: Exchange | undefined;
-  #websocket: WebSocketClient | undefined;
-  #out = "";
-  #outParts: (string | Buffer)[] | undefined;
-  #dirty = false;
-  #closeAfterWrite = false;
-  #peerEnded = false;
-  #closed = false;
-  #isUpgraded = false;
-  /** The client has sent more before its handshake was answered. */
-  #isAhead = false;
-  /** Response bytes written and not granted yet. */
-  #ungranted = 0;
+  /** How far `#input` was searched for the end of the head. */
+  #searched = 0;
+  #out: Part = "";
+  #outParts: Part[] | undefined;
+  #isDirty = false;
+  /** The deadline is for the client to take bytes; what it had taken when that was set. */
+  #waitsForWrite = false;
+  #taken = 0;
+  /** Our last byte is written or waits in `#out`; what the client still sends is thrown away. */
+  #isClosing = false;
+  #isClosed = false;
+  #discarded = 0;
 
-  constructor(engine: Engine, slot: number, socket: Socket) {
+  constructor(engine: Engine, slot: number, socket: Socket, isSecure: boolean, origin: Origin) {
     this.#engine = engine;
     this.slot = slot;
     this.socket = socket;
-    this.#secure = socket instanceof TLSSocket;
-    this.#address = socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/, "") ?? "";
-    this.#port = socket.remotePort ?? 0;
+    this.#isSecure = isSecure;
+    this.#origin = origin;
   }
 
+  get engine(): Engine {
+    return this.#engine;
+  }
+
+  /** Only while `hasSession`. */
   get session(): Session {
-    return (this.#exchange?.session ?? this.#websocket?.session) as Session;
+    return (this.#activity as Activity).session;
   }
 
   get hasSession(): boolean {
-    return this.#exchange !== undefined || this.#websocket !== undefined;
+    return this.#activity !== undefined;
+  }
+
+  get isHeld(): boolean {
+    return this.#activity?.isHeld ?? false;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  get hasInput(): boolean {
+    return this.#input !== undefined;
   }
 
   /** Bytes from the client. */
   received(data: Buffer): void {
-    if (this.#closed) return;
-    if (this.#websocket !== undefined) {
-      this.#isAhead ||= !this.#isUpgraded;
-      this.#websocket.received(data);
+    if (this.#isClosed) return;
+    if (this.#isClosing) {
+      this.#discarded += data.length;
+      if (this.#discarded > LINGER_MAX_BYTES) this.destroy(); // Limit: LINGER_MAX_BYTES
       return;
     }
+    const activity = this.#activity;
+    if (activity !== undefined && this.#http === undefined) {
+      (activity as WebSocketClient).received(data);
+      return;
+    }
+    const isFirst = this.#input === undefined;
     this.#input = this.#input === undefined ? data : Buffer.concat([this.#input, data]);
     this.#advance();
+    if (isFirst && this.#activity === undefined && this.#input !== undefined) this.rearm();
   }
 
-  /** The client has sent its FIN. A response under way is still delivered, a stream is over. */
+  /** The client has sent its FIN. A response under way is still delivered. */
   ended(): void {
-    this.#peerEnded = true;
-    const exchange = this.#exchange;
-    const isServed = exchange !== undefined && exchange.bodyDone && !exchange.responseBegun;
-    if (isServed && exchange.session.state === "open") return;
-    this.destroy();
+    this.hasEnded = true;
+    if (this.#isClosing) return; // the socket closes by itself when all is written
+    if (this.#activity !== undefined) this.#activity.clientEnded();
+    else if (this.#input === undefined) this.close();
+    else this.resume();
   }
 
   /** The socket is gone. */
   gone(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#endSession();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.endSession();
+    this.#input = undefined;
     this.#engine.remove(this);
   }
 
@@ -117,536 +136,333 @@ export class ClientConnection {
     this.gone();
   }
 
+  /** What was under way has failed: closes after what is written already. */
+  abort(endsBody: boolean): void {
+    if (!endsBody) {
+      this.close();
+      return;
+    }
+    // Where the end of the connection is the end of the body, it must not look like one.
+    if (this.#isSecure || this.#origin.address === "") this.socket.destroy();
+    else this.socket.resetAndDestroy();
+    this.gone();
+  }
+
   /** A deadline passed: what it means depends on what we were waiting for. */
   timedOut(): void {
-    if (this.#exchange === undefined && this.#input !== undefined)
-      this.#refuse(408, "Request timeout.\n");
-    else if (this.#exchange === undefined) this.destroy();
-    else if (!this.#exchange.bodyDone && !this.#exchange.responseBegun)
-      this.#refuse(408, "Request timeout.\n");
+    if (this.#waitsForWrite) {
+      if (this.socket.writableLength === 0 || this.#takenBytes() > this.#taken) {
+        this.rearm();
+        return;
+      }
+      this.#engine.count("write timeout");
+      this.destroy();
+    } else if (this.#isClosing) this.destroy();
+    else if (this.#activity !== undefined) this.#activity.timedOut();
+    else if (this.#input !== undefined) this.refuse(408, "Request timeout.\n");
     else this.destroy();
   }
 
-  /** Drain: idle connections go now, the others after what they are doing. */
+  #takenBytes(): number {
+    return this.socket.bytesWritten - this.socket.writableLength;
+  }
+
+  /** The process ends: idle connections go now, the others after what they are doing. */
   drain(): void {
-    if (this.#websocket !== undefined) {
-      this.#websocket.goAway();
-      return;
-    }
-    if (this.#exchange === undefined) this.destroy();
-    else this.#exchange.persistent = false;
+    if (this.#activity !== undefined) this.#activity.goAway();
+    else if (!this.#isClosing) this.destroy();
   }
 
+  /** Sets the deadline of whatever is waited for now. */
+  rearm(): void {
+    const { settings } = this.#engine;
+    this.#waitsForWrite = this.socket.writableLength > 0;
+    let ms = settings.idleTimeoutMs;
+    if (this.#waitsForWrite) {
+      this.#taken = this.#takenBytes();
+      ms = settings.writeTimeoutMs;
+    } else if (this.#isClosing) ms = settings.lingerMs;
+    else if (this.#activity !== undefined) ms = this.#activity.patienceMs;
+    else if (this.#input !== undefined) ms = settings.headerTimeoutMs;
+    if (ms > 0) this.#engine.setDeadline(this, ms);
+    else this.#engine.clearDeadline(this);
+  }
+
+  /** Goes on with what has been read: bodies, then heads, until more bytes or an answer are needed. */
   #advance(): void {
-    for (;;) {
-      if (this.#closed || this.#websocket !== undefined) return;
-      const exchange = this.#exchange;
-      if (exchange !== undefined && !exchange.bodyDone) {
-        if (this.#input === undefined) return;
-        this.#readBody(exchange);
+    while (!this.#isClosed && !this.#isClosing && this.#input !== undefined) {
+      const http = this.#http;
+      if (http === undefined) {
+        if (this.#activity !== undefined || !this.#readHead()) return;
+      } else if (http.isBodyDone) {
+        this.#limitAhead(this.#input);
         return;
-      }
-      if (exchange !== undefined) {
-        // Requests sent ahead wait here, up to the buffer's size.
-        if ((this.#input?.length ?? 0) > this.#engine.settings.bufferSize) this.socket.pause();
-        return;
-      }
-      if (!this.#readHead()) return;
+      } else this.#keep(http.readBody(this.#input));
     }
   }
 
+  /** Requests sent ahead wait here. */
+  #limitAhead(input: Buffer): void {
+    const { bufferSize, pipelineMax } = this.#engine.settings;
+    let isFull = input.length > bufferSize;
+    if (!isFull && input.length > pipelineMax * HEAD_END.length) {
+      let heads = 0;
+      for (let at = input.indexOf(HEAD_END); at >= 0; at = input.indexOf(HEAD_END, at + 4))
+        heads += 1;
+      isFull = heads >= pipelineMax; // Limit: client_pipeline_max
+    }
+    if (isFull) this.socket.pause();
+    else if (input.length <= COPY_MAX_BYTES && input.buffer.byteLength > input.length * 2)
+      this.#input = Buffer.from(input);
+  }
+
+  #keep(rest: Buffer | undefined): void {
+    this.#searched = 0;
+    this.#input = rest === undefined || rest.length === 0 ? undefined : rest;
+  }
+
+  /** Reads one head; false if there is none yet, or nothing may follow it. */
   #readHead(): boolean {
-    let input = this.#input;
-    if (input === undefined) {
-      this.#engine.setDeadline(this, this.#engine.settings.idleTimeoutMs);
-      return false;
-    }
+    let input = this.#input as Buffer;
     let start = 0;
-    while (input[start] === 0x0d && input[start + 1] === 0x0a) start += 2;
+    while (input[start] === CR && input[start + 1] === LF) start += 2;
     if (start > 0) {
-      input = start === input.length ? undefined : input.subarray(start);
-      this.#input = input;
-      if (input === undefined) return false;
+      this.#keep(input.subarray(start));
+      if (this.#input === undefined) return false;
+      input = this.#input;
     }
-    const end = input.indexOf(HEAD_END);
     const limit = this.#engine.settings.bufferSize;
+    const end = input.indexOf(HEAD_END, Math.max(0, this.#searched - 3));
     if (end < 0 ? input.length >= limit : end + 4 > limit) {
-      this.#refuse(431, `Request header size exceeded limit of ${limit} bytes.\n`);
+      this.refuse(431, `Request header size exceeded limit of ${limit} bytes.\n`);
       return false;
     }
     if (end < 0) {
-      if (input.includes("\n\n") || (input[0] as number) < 0x21)
-        this.#refuse(400, "Failed to parse request: invalid token\n");
-      else this.#engine.setDeadline(this, this.#engine.settings.headerTimeoutMs);
+      if (this.#isHopeless(input)) this.refuse(400, "Failed to parse request: invalid token\n");
+      this.#searched = input.length;
       return false;
     }
     const parsed = parseRequestHead(
       input.toString("latin1", 0, end),
       this.#engine.settings.headersMax,
     );
-    this.#input = end + 4 === input.length ? undefined : input.subarray(end + 4);
+    this.#keep(input.subarray(end + 4));
     if (!parsed.ok) {
-      this.#refuse(parsed.error.status, parsed.error.text);
+      this.refuse(parsed.error.status, parsed.error.text);
       return false;
     }
-    this.#engine.clearDeadline(this);
-    if (parsed.value.upgrade === "websocket") return this.#openWebSocket(parsed.value);
-    return this.#open(parsed.value);
+    if (parsed.value.upgrade === "websocket") this.#openWebSocket(parsed.value);
+    else this.#openExchange(parsed.value);
+    return true;
   }
 
-  #uriOf(head: RequestHead, scheme: string): string {
-    return `${scheme}${this.#secure ? "s" : ""}://${head.host === "" ? "localhost" : head.host}${head.target === "*" ? "/*" : head.target}`;
+  /** A head that cannot become valid is answered without waiting for its end: other protocols, bare LF. */
+  #isHopeless(input: Buffer): boolean {
+    const first = input[0] as number;
+    if (first < 0x21 && !(first === CR && input.length === 1)) return true;
+    const from = Math.max(0, this.#searched);
+    for (let at = input.indexOf(LF, from); at >= 0; at = input.indexOf(LF, at + 1))
+      if (at === 0 || input[at - 1] !== CR) return true;
+    return false;
   }
 
   #firstPacket(head: RequestHead, scheme: string): Packet | undefined {
-    const uri = this.#uriOf(head, scheme);
+    const host = head.host === "" ? "localhost" : head.host;
+    const path = head.target === "*" ? "/*" : head.target;
+    const uri = `${scheme}${this.#isSecure ? "s" : ""}://${host}${path}`;
     if (uri.length > URI_MAX_BYTES) {
-      this.#refuse(414, "Failed to process request.\n");
+      this.refuse(414, "Failed to process request.\n");
       return undefined;
     }
     const packet = new Packet();
     packet.method = head.method;
     packet.uri = uri;
     packet.headers = head.headers;
-    packet.peerAddress = this.#address;
-    packet.peerPort = this.#port;
+    packet.peerAddress = this.#origin.address;
+    packet.peerPort = this.#origin.port;
     return packet;
   }
 
-  #open(head: RequestHead): boolean {
+  #openExchange(head: RequestHead): void {
     const packet = this.#firstPacket(head, "http");
-    if (packet === undefined) return false;
-    const hasBody = head.contentLength !== 0;
-    const session = this.#engine.openSession(this, "http");
-    const exchange: Exchange = {
-      session,
-      isHead: head.method === "HEAD",
-      minorVersion: head.minorVersion,
-      persistent: head.persistent,
-      bodyLeft: head.contentLength,
-      chunked: head.contentLength < 0 ? new ChunkedDecoder() : undefined,
-      bodyDone: !hasBody,
-      expectsContinue: head.expectsContinue && hasBody,
-      responseBegun: false,
-      framing: "none",
-      responseLeft: -1,
-    };
-    this.#exchange = exchange;
-    const input = this.#input;
-    if (
-      this.#engine.settings.ownProxy &&
-      head.contentLength > 0 &&
-      head.contentLength <= FIRST_BODY_MAX_BYTES &&
-      input !== undefined &&
-      input.length >= head.contentLength
-    ) {
-      packet.body = input.toString("latin1", 0, head.contentLength);
-      this.#input =
-        input.length === head.contentLength ? undefined : input.subarray(head.contentLength);
-      exchange.bodyDone = true;
-      exchange.expectsContinue = false;
+    if (packet === undefined) return;
+    const exchange = new HttpExchange(this, this.#engine.openSession(this, "http"), head);
+    this.#activity = exchange;
+    this.#http = exchange;
+    this.#keep(exchange.open(packet, this.#input));
+    this.rearm();
+  }
+
+  #openWebSocket(head: RequestHead): void {
+    const handshake = this.#handshakeOf(head);
+    if (handshake === undefined) {
+      this.refuse(400, BAD_HANDSHAKE);
+      return;
     }
-    packet.more = !exchange.bodyDone;
+    const packet = this.#firstPacket(head, "ws");
+    if (packet === undefined) return;
+    const session = this.#engine.openSession(this, "websocket");
+    const client = new WebSocketClient(this, session, handshake);
+    this.#activity = client;
     session.open(packet);
     this.#engine.pump(this);
-    return exchange.bodyDone ? this.#input !== undefined : this.#input !== undefined;
-  }
-
-  #readBody(exchange: Exchange): void {
-    const input = this.#input as Buffer;
-    const { session } = exchange;
-    if (exchange.chunked === undefined) {
-      const take = Math.min(exchange.bodyLeft, input.length);
-      exchange.bodyLeft -= take;
-      exchange.bodyDone = exchange.bodyLeft === 0;
-      this.#input = take === input.length ? undefined : input.subarray(take);
-      session.write(input.subarray(0, take), !exchange.bodyDone);
-    } else {
-      const result = exchange.chunked.decode(input, (piece) => session.write(piece, true));
-      if (result.state === "error") {
-        this.#refuse(400, `Failed to parse request: ${result.error}\n`);
-        return;
-      }
-      exchange.bodyDone = result.state === "done";
-      this.#input =
-        result.state === "done" && result.end < input.length
-          ? input.subarray(result.end)
-          : undefined;
-      if (exchange.bodyDone) session.write("", false);
-    }
-    if (exchange.bodyDone) this.#engine.clearDeadline(this);
-    this.#engine.pump(this);
-    this.#regulateInput();
-    if (exchange.bodyDone) this.#advance();
-  }
-
-  /** Body bytes wait for credits here, and beyond a buffer's worth in the kernel. */
-  #regulateInput(): void {
-    const waiting = this.session?.queuedBytes ?? 0;
-    if (waiting > this.#engine.settings.bufferSize) {
-      this.socket.pause();
-      this.#engine.clearDeadline(this);
-      return;
-    }
-    if (
-      this.socket.isPaused() &&
-      (this.#exchange === undefined || !this.#exchange.bodyDone || this.#input === undefined)
-    )
-      this.socket.resume();
-    if (this.#exchange?.bodyDone === false)
-      this.#engine.setDeadline(this, this.#engine.settings.bodyTimeoutMs);
-  }
-
-  /** One packet of our peer; `shared` holds what all receivers of an id list have in common. */
-  packet(packet: Packet, seq: number | undefined, nowMs: number, shared: Shared | undefined): void {
-    if (this.#websocket !== undefined) {
-      this.#websocket.packet(packet, seq, nowMs, shared);
-      if (!this.#closed) this.#engine.pump(this);
-      return;
-    }
-    const exchange = this.#exchange;
-    if (exchange === undefined) return;
-    const received = exchange.session.receive(packet, seq, nowMs);
-    switch (received) {
-      case "data":
-        this.#response(exchange, packet, shared);
-        break;
-      case "handoff-start":
-        // Whoever comes next must find nothing of ours half written.
-        this.flush();
-        exchange.session.handoffProceed();
-        break;
-      case "error":
-      case "cancel":
-      case "failed":
-        this.#failed(exchange);
-        return;
-      default:
-    }
-    if (this.#closed || this.#exchange !== exchange) return;
-    if (this.#peerEnded && packet.from !== "" && exchange.responseBegun) {
-      this.destroy();
-      return;
-    }
-    if (exchange.expectsContinue && exchange.session.outCredits > 0 && !exchange.responseBegun) {
-      exchange.expectsContinue = false;
-      if (this.#input === undefined) this.#write("HTTP/1.1 100 Continue\r\n\r\n");
-    }
-    this.#engine.pump(this);
-    this.#regulateInput();
-  }
-
-  #failed(exchange: Exchange): void {
-    this.#engine.pump(this); // the cancel of a failed session
-    if (exchange.responseBegun) {
-      this.flush();
-      this.destroy();
-    } else this.#refuse(500, "Failed to process request.\n");
-  }
-
-  #response(exchange: Exchange, packet: Packet, shared: Shared | undefined): void {
-    let body = packet.body;
-    if (!exchange.responseBegun) {
-      if (!this.#beginResponse(exchange, packet)) return;
-    }
-    const isWhole = !packet.more;
-    if (exchange.framing === "none") body = "";
-    if (exchange.framing === "length" && body.length > exchange.responseLeft) {
-      // More than announced would be read as the next response.
-      this.#engine.log.warn("response longer than its Content-Length, cut", { uri: "" });
-      body =
-        typeof body === "string"
-          ? body.slice(0, exchange.responseLeft)
-          : body.subarray(0, exchange.responseLeft);
-      exchange.persistent = false;
-    }
-    exchange.responseLeft -= body.length;
-    if (exchange.framing === "chunked") {
-      if (body.length > 0)
-        this.#write(shared === undefined ? frameChunk(body) : shared.chunk(body, frameChunk));
-      if (isWhole) this.#write("0\r\n\r\n");
-    } else if (body.length > 0) this.#write(typeof body === "string" ? body : toBuffer(body));
-    this.#ungranted += packet.body.length;
-    if (!isWhole) return;
-    if (exchange.framing === "length" && exchange.responseLeft > 0) {
-      this.flush();
-      this.destroy();
-      return;
-    }
-    this.#finish(exchange);
-  }
-
-  #beginResponse(exchange: Exchange, packet: Packet): boolean {
-    const code = packet.code;
-    const headers = packet.headers ?? [];
-    const reason = packet.reason;
-    if (code === undefined || code < 200 || !isWritable(reason, headers)) {
-      exchange.session.cancel();
-      this.#engine.pump(this);
-      this.#refuse(code === undefined ? 500 : 502, "Failed to process request.\n");
-      return false;
-    }
-    exchange.responseBegun = true;
-    if (!exchange.bodyDone) exchange.persistent = false; // early response
-    const announced = getHeader(headers, "content-length");
-    let contentLength: number | undefined =
-      announced !== undefined && /^\d{1,15}$/.test(announced) ? Number(announced) : undefined;
-    if (code === 204 || code === 304 || exchange.isHead) {
-      exchange.framing = "none";
-      if (code === 204) contentLength = undefined;
-      else if (contentLength === undefined && exchange.isHead && !packet.more && code !== 304)
-        contentLength = packet.body.length || undefined;
-    } else if (contentLength !== undefined) exchange.framing = "length";
-    else if (!packet.more) {
-      contentLength = packet.body.length;
-      exchange.framing = "length";
-    } else exchange.framing = exchange.minorVersion === 1 ? "chunked" : "close";
-    exchange.responseLeft = contentLength ?? Number.MAX_SAFE_INTEGER;
-    if (exchange.framing === "close" || this.#engine.isDraining) exchange.persistent = false;
-    this.#write(
-      renderResponseHead({
-        minorVersion: exchange.minorVersion,
-        code,
-        reason,
-        headers,
-        framing: exchange.framing,
-        ...(contentLength === undefined ? {} : { contentLength }),
-        persistent: exchange.persistent,
-      }),
-    );
-    return true;
-  }
-
-  #finish(exchange: Exchange): void {
-    this.#endSession();
-    this.#ungranted = 0;
-    if (!exchange.persistent || this.#peerEnded) {
-      this.#closeAfterWrite = true;
-      return;
-    }
-    if (this.socket.isPaused()) this.socket.resume();
-    if (this.#input !== undefined) setImmediate(() => this.#advance());
-    else this.#engine.setDeadline(this, this.#engine.settings.idleTimeoutMs);
-  }
-
-  /** An answer of our own, after which the connection closes. */
-  #refuse(code: number, text: string): void {
-    this.#endSession();
-    this.#write(
-      `${renderResponseHead({ minorVersion: 1, code, reason: reasonPhrase(code), headers: ["Content-Type", "text/plain"], framing: "length", contentLength: text.length, persistent: false })}${text}`,
-    );
-    this.#engine.countRefused(code);
+    this.rearm();
+    const early = this.#input;
     this.#input = undefined;
-    this.#closeAfterWrite = true;
-    this.flush();
+    if (early !== undefined) client.received(early);
   }
 
-  #openWebSocket(head: RequestHead): boolean {
+  #handshakeOf(head: RequestHead): Handshake | undefined {
     const key = getHeader(head.headers, "sec-websocket-key");
     if (
       head.method !== "GET" ||
       head.contentLength !== 0 ||
       getHeader(head.headers, "sec-websocket-version") !== "13" ||
       !key ||
-      key.length > 220
-    ) {
-      this.#refuse(400, BAD_HANDSHAKE);
-      return false;
-    }
-    const packet = this.#firstPacket(head, "ws");
-    if (packet === undefined) return false;
-    this.#isAhead = this.#input !== undefined;
-    const session = this.#engine.openSession(this, "websocket");
-    this.#websocket = new WebSocketClient(session, {
-      settings: this.#engine.settings,
-      write: (data) => this.#write(data),
-      refuse: (code, reason, headers, body) =>
-        this.#rejectWebSocket(code, reason, headers, toByteString(body), head),
-      accept: (headers) => {
-        const kept = headers.filter(
-          (_, i) => !WS_OWN_HEADERS.has((headers[i - (i % 2)] as string).toLowerCase()),
-        );
-        const all = [
-          ...kept,
-          ...gripExtension(head.headers, headers),
-          "Upgrade",
-          "websocket",
-          "Connection",
-          "Upgrade",
-          "Sec-WebSocket-Accept",
-          acceptKey(key),
-        ];
-        this.#write(
-          renderResponseHead({
-            minorVersion: head.minorVersion,
-            code: 101,
-            reason: "Switching Protocols",
-            headers: all,
-            framing: "none",
-            persistent: true,
-          }),
-        );
-        this.#isUpgraded = true;
-        const early = this.#input;
-        this.#input = undefined;
-        if (early !== undefined) this.#websocket?.received(early);
-      },
-      pump: () => this.#engine.pump(this),
-      pause: () => this.socket.pause(),
-      resume: () => this.socket.resume(),
-      finish: () => {
-        this.#closeAfterWrite = true;
-        this.#markDirty();
-      },
-      drop: () => {
-        this.flush();
-        this.destroy();
-      },
-    });
-    session.open(packet);
-    this.#engine.pump(this);
-    return false;
+      key.length > KEY_MAX_BYTES // Limit: KEY_MAX_BYTES
+    )
+      return undefined;
+    const { minorVersion, persistent: isPersistent } = head;
+    const offers = getAllHeaders(head.headers, "sec-websocket-extensions");
+    const handshake = { key, minorVersion, isPersistent, offers, deflate: undefined };
+    if (!this.#engine.settings.allowCompression || offers.length === 0) return handshake;
+    const negotiation = negotiateDeflate(offers.join(","));
+    if (negotiation.state === "malformed") return undefined;
+    if (negotiation.state !== "agreed") return handshake;
+    return { ...handshake, deflate: negotiation.agreement };
   }
 
-  #rejectWebSocket(
-    code: number,
-    reason: string,
-    headers: readonly string[],
-    body: string,
-    head: RequestHead,
+  /** One packet of our peer. */
+  packet(
+    packet: Packet,
+    seq: number | undefined,
+    nowMs: number,
+    shared: SharedFrames | undefined,
   ): void {
-    const kept = headers.filter(
-      (_, i) => !WS_OWN_HEADERS.has((headers[i - (i % 2)] as string).toLowerCase()),
-    );
-    if (!isWritable(reason, kept)) {
-      this.#refuse(502, "Failed to process request.\n");
+    this.#activity?.packet(packet, seq, nowMs, shared);
+  }
+
+  /** An answer of our own, after which the connection closes. */
+  refuse(code: number, text: string): void {
+    const head = renderResponseHead({
+      minorVersion: 1,
+      code,
+      reason: reasonPhrase(code),
+      headers: ["Content-Type", "text/plain"],
+      framing: "length",
+      contentLength: text.length,
+      persistent: false,
+    });
+    this.#engine.count("refused", code);
+    this.endSession();
+    this.write(`${head}${text}`);
+    this.close();
+  }
+
+  /** The answer is complete: the next request, or the end. */
+  exchangeDone(isPersistent: boolean): void {
+    this.endSession();
+    if (!isPersistent || (this.hasEnded && this.#input === undefined)) {
+      this.close();
       return;
     }
-    // What came behind the handshake was meant for the WebSocket: it must not become a request.
-    const persistent =
-      head.persistent && !this.#isAhead && !this.#peerEnded && !this.#engine.isDraining;
-    this.#write(
-      renderResponseHead({
-        minorVersion: head.minorVersion,
-        code,
-        reason,
-        headers: kept,
-        framing: "length",
-        contentLength: body.length,
-        persistent,
-      }) + body,
-    );
-    this.#endSession();
-    this.#websocket = undefined;
-    if (persistent) this.#engine.setDeadline(this, this.#engine.settings.idleTimeoutMs);
-    else this.#closeAfterWrite = true;
-    this.flush();
+    if (this.socket.isPaused()) this.socket.resume();
+    this.rearm();
+    if (this.#input !== undefined) this.#engine.resumeSoon(this);
   }
 
-  #endSession(): void {
-    if (!this.hasSession) return;
-    const { session } = this;
+  /** Goes on with requests sent ahead. */
+  resume(): void {
+    if (this.#activity !== undefined || this.#isClosing || this.#isClosed) return;
+    this.#advance();
+    if (this.hasSession || this.#isClosing) return;
+    if (this.hasEnded) this.close();
+    else if (this.#input !== undefined) this.rearm();
+  }
+
+  /** Ends the session, if it is not over, by a cancel. */
+  endSession(): void {
+    const activity = this.#activity;
+    if (activity === undefined) return;
+    const { session } = activity;
     if (!session.ended) {
-      session.cancel();
-      this.#engine.pump(this);
+      if (session.maySend) session.cancel();
+      else this.#engine.addOrphan(session);
     }
+    this.#engine.pump(this);
     this.#engine.closeSession(this);
-    this.#exchange = undefined;
-    if (this.#closed) this.#websocket = undefined;
+    this.#activity = undefined;
+    this.#http = undefined;
   }
 
-  #write(data: string | Buffer): void {
-    if (typeof data === "string") this.#out += data;
-    else {
-      this.#outParts ??= [];
-      if (this.#out !== "") this.#outParts.push(this.#out);
-      this.#outParts.push(data);
-      this.#out = "";
-    }
-    this.#markDirty();
+  /** Closes when everything is written; what the client sends from now on is not read. */
+  close(): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#input = undefined;
+    this.endSession();
+    this.flush();
+    if (this.#isClosed) return;
+    if (this.socket.isPaused()) this.socket.resume();
+    this.rearm();
   }
 
-  #markDirty(): void {
-    if (this.#dirty || this.#closed) return;
-    this.#dirty = true;
+  write(data: Part): void {
+    if (this.#isClosed) return;
+    if (this.#outParts !== undefined) this.#outParts.push(data);
+    else if (this.#out === "") this.#out = data;
+    else if (typeof this.#out === "string" && typeof data === "string") this.#out += data;
+    else this.#outParts = [this.#out, data];
+    this.markDirty();
+  }
+
+  /** As `write`, for parts that many clients get: they stay as they are, to be joined once for all. */
+  writeShared(data: Part): void {
+    if (this.#isClosed) return;
+    if (this.#outParts !== undefined) this.#outParts.push(data);
+    else if (this.#out === "") this.#out = data;
+    else this.#outParts = [this.#out, data];
+    this.markDirty();
+  }
+
+  markDirty(): void {
+    if (this.#isDirty || this.#isClosed) return;
+    this.#isDirty = true;
     this.#engine.markDirty(this);
   }
 
   /** Writes what has gathered in this turn, in one call. */
   flush(): void {
-    this.#dirty = false;
-    if (this.#closed) return;
-    const parts = this.#outParts;
-    const text = this.#out;
+    this.#isDirty = false;
+    if (this.#isClosed) return;
+    const out = this.#outParts === undefined ? this.#out : this.#engine.join(this.#outParts);
     this.#out = "";
     this.#outParts = undefined;
-    let isFlushed = true;
-    if (parts === undefined) {
-      if (text !== "") isFlushed = this.socket.write(text, "latin1");
-    } else if (parts.length === 1 && text === "") isFlushed = this.socket.write(parts[0] as Buffer);
-    else {
-      if (text !== "") parts.push(text);
-      isFlushed = this.socket.write(
-        Buffer.concat(
-          parts.map((one) => (typeof one === "string" ? Buffer.from(one, "latin1") : one)),
-        ),
-      );
-    }
-    if (this.#closeAfterWrite) {
-      this.socket.end();
-      // A client that never closes its half must not keep the socket.
-      this.#engine.setDeadline(this, this.#engine.settings.lingerMs);
+    const { socket } = this;
+    if (this.#isClosing) {
+      if (socket.writableEnded) return;
+      if (typeof out === "string") socket.end(out, "latin1");
+      else socket.end(out);
+      if (socket.writableLength > 0) socket.once("finish", onFinish);
       return;
     }
-    if (isFlushed || this.socket.writableLength === 0) this.#grant();
-    else this.#engine.setDeadline(this, this.#engine.settings.writeTimeoutMs);
+    let isTaken = true;
+    if (out.length > 0)
+      isTaken = typeof out === "string" ? socket.write(out, "latin1") : socket.write(out);
+    const waiting = socket.writableLength;
+    if (waiting > 0 && !this.#waitsForWrite) this.rearm();
+    // Limit: client_write_buffer_max
+    if (isTaken && waiting <= this.#engine.settings.writeBufferMaxBytes) this.#activity?.written();
   }
 
   /** The socket has taken everything. */
   drained(): void {
-    if (this.#closed || this.#closeAfterWrite) return;
-    if (this.#exchange?.bodyDone !== false) this.#engine.clearDeadline(this);
-    this.#grant();
-  }
-
-  /** Credits for what the client has taken; in halves of the window, so that small messages cost no packet each. */
-  #grant(): void {
-    if (this.#websocket !== undefined) {
-      this.#websocket.granted();
-      this.#engine.pump(this);
-      return;
-    }
-    const session = this.#exchange?.session;
-    if (session === undefined || this.#ungranted === 0 || session.ended) return;
-    if (session.inCredits > this.#engine.settings.windowBytes / 2) return;
-    session.grant(this.#ungranted);
-    this.#ungranted = 0;
-    this.#engine.pump(this);
+    if (this.#isClosed) return;
+    this.rearm();
+    if (!this.#isClosing) this.#activity?.written();
   }
 }
 
-/** Written by the connection manager itself; what a server says of them does not pass. */
-const WS_OWN_HEADERS: ReadonlySet<string> = new Set([
-  "upgrade",
-  "connection",
-  "sec-websocket-accept",
-  "sec-websocket-extensions",
-  "content-length",
-  "transfer-encoding",
-]);
-
-/** Another GRIP proxy may ask us to speak GRIP with it; other extensions are made here, or not at all. */
-function gripExtension(offered: readonly string[], accepted: readonly string[]): string[] {
-  const isGrip = (value: string) => /^\s*grip\s*(?:;|$)/.test(value);
-  const names = (headers: readonly string[]) =>
-    getAllHeaders(headers, "sec-websocket-extensions").flatMap(splitList);
-  const [grip] = names(accepted).filter(isGrip);
-  if (grip === undefined || !names(offered).some(isGrip)) return [];
-  return ["Sec-WebSocket-Extensions", grip];
-}
-
-function frameChunk(body: string | Uint8Array): string | Buffer {
-  const size = `${body.length.toString(16)}\r\n`;
-  if (typeof body === "string") return `${size}${body}\r\n`;
-  return Buffer.concat([Buffer.from(size, "latin1"), body, Buffer.from("\r\n", "latin1")]);
+function onFinish(this: Socket & { connection?: ClientConnection }): void {
+  this.connection?.drained();
 }

@@ -1,70 +1,46 @@
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { type Clock, TimerWheel } from "@pushpin/clock";
 import type { Logger } from "@pushpin/log";
+import { detach } from "@pushpin/tnetstrings";
 import { KeepAliveSchedule, type Kind, type Packet, Session } from "@pushpin/zhttp";
 import type { InitiatorSockets } from "@pushpin/zhttp/sockets";
-import { ClientConnection } from "./client-connection.ts";
-
-export interface ConnmgrSettings {
-  readonly instanceId: string;
-  /** Request heads, and the credit window towards a client. */
-  readonly bufferSize: number;
-  /** Body bytes a server may send ahead of what the client has taken. */
-  readonly windowBytes: number;
-  readonly headersMax: number;
-  readonly connectionsMax: number;
-  readonly perAddressMax: number;
-  readonly headerTimeoutMs: number;
-  readonly bodyTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  /** After the last byte, for the client to close its half. */
-  readonly lingerMs: number;
-  /** The proxy is ours: a small request body may ride in the first packet. */
-  readonly ownProxy: boolean;
-}
-
-/** What the receivers of one id-list packet share: bytes framed once. */
-export class Shared {
-  #chunk: string | Buffer | undefined;
-  #frames: (Buffer | undefined)[] = [];
-
-  chunk(
-    body: string | Uint8Array,
-    make: (body: string | Uint8Array) => string | Buffer,
-  ): string | Buffer {
-    this.#chunk ??= make(body);
-    return this.#chunk;
-  }
-
-  frame(opcode: number, make: () => Buffer): Buffer {
-    const frame = this.#frames[opcode] ?? make();
-    this.#frames[opcode] = frame;
-    return frame;
-  }
-}
+import type { ConnmgrSettings } from "../core/connmgr-settings.ts";
+import { Orphans } from "../core/orphans.ts";
+import { OutputJoin, type Part } from "../core/output-join.ts";
+import { ClientConnection, type Origin } from "./client-connection.ts";
+import { SharedFrames } from "./shared-frames.ts";
 
 const TICK_MS = 250;
+/** Limit: instance ids of peers kept as texts of their own. */
+const PEERS_MAX = 1024;
+
+type Owned = Socket & { connection?: ClientConnection };
 
 /** All connections of this process and their sessions: lookup, writes once a turn, deadlines, keep-alives. */
 export class Engine {
   readonly settings: ConnmgrSettings;
   readonly log: Logger;
   isDraining = false;
+  /** Time of the packet or tick that is worked on. */
+  nowMs: number;
   readonly #clock: Clock;
   readonly #sockets: () => InitiatorSockets;
   readonly #slots: (ClientConnection | undefined)[] = [];
   readonly #free: number[] = [];
-  readonly #perAddress = new Map<string, number>();
   readonly #keepAlive = new KeepAliveSchedule<ClientConnection>();
   readonly #wheel: TimerWheel<ClientConnection>;
   readonly #timer: NodeJS.Timeout;
+  readonly #orphans = new Orphans();
+  readonly #join = new OutputJoin();
+  readonly #peers = new Map<string, string>();
+  readonly #counts = new Map<string, number>();
   #dirty: ClientConnection[] = [];
-  #flushScheduled = false;
+  #waiting: ClientConnection[] = [];
+  #turnScheduled = false;
   #generation = 0;
   #connections = 0;
   #ticks = 0;
-  #refused = 0;
 
   constructor(
     settings: ConnmgrSettings,
@@ -76,7 +52,8 @@ export class Engine {
     this.#clock = clock;
     this.log = log;
     this.#sockets = sockets;
-    this.#wheel = new TimerWheel(TICK_MS, 512, clock.nowMs());
+    this.nowMs = clock.nowMs();
+    this.#wheel = new TimerWheel(TICK_MS, 512, this.nowMs);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -84,34 +61,34 @@ export class Engine {
     return this.#connections;
   }
 
-  get isFull(): boolean {
-    return this.#connections >= this.settings.connectionsMax;
+  /** How often something happened that should not: by name, and by code where it has one. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#counts;
   }
 
-  /** A client connected. */
-  accept(socket: Socket): void {
-    const address = socket.remoteAddress ?? "";
-    const count = (this.#perAddress.get(address) ?? 0) + 1;
-    // Limit: connections of one address.
-    if (this.settings.perAddressMax > 0 && count > this.settings.perAddressMax) {
-      this.countRefused(0);
+  /** A client connected; `origin` is whom a balancer in front of us spoke for. */
+  accept(socket: Socket, origin: Origin): void {
+    if (this.isDraining) {
       socket.destroy();
       return;
     }
-    if (this.settings.perAddressMax > 0) this.#perAddress.set(address, count);
     const slot = this.#free.pop() ?? this.#slots.length;
-    const connection = new ClientConnection(this, slot, socket);
+    const connection = new ClientConnection(
+      this,
+      slot,
+      socket,
+      socket instanceof TLSSocket,
+      origin,
+    );
     this.#slots[slot] = connection;
     this.#connections += 1;
-    const owned = socket as Socket & { connection?: ClientConnection; clientAddress?: string };
-    owned.connection = connection;
-    owned.clientAddress = address;
+    (socket as Owned).connection = connection;
     socket.on("data", onData);
     socket.on("end", onEnd);
     socket.on("drain", onDrain);
-    socket.on("error", onError);
-    socket.on("close", onClose);
-    this.setDeadline(connection, this.settings.idleTimeoutMs);
+    socket.on("error", onGone);
+    socket.on("close", onGone);
+    connection.rearm();
   }
 
   remove(connection: ClientConnection): void {
@@ -120,12 +97,6 @@ export class Engine {
     this.#free.push(connection.slot);
     this.#connections -= 1;
     this.#wheel.cancel(connection);
-    const address = (connection.socket as Socket & { clientAddress?: string }).clientAddress ?? "";
-    const count = this.#perAddress.get(address);
-    if (count !== undefined) {
-      if (count > 1) this.#perAddress.set(address, count - 1);
-      else this.#perAddress.delete(address);
-    }
   }
 
   openSession(connection: ClientConnection, kind: Kind): Session {
@@ -148,6 +119,11 @@ export class Engine {
     this.#keepAlive.remove(connection);
   }
 
+  /** The client is gone, and nobody can be told yet. */
+  addOrphan(session: Session): void {
+    this.#orphans.add(session);
+  }
+
   /** Sends whatever the connection's session may send now. */
   pump(connection: ClientConnection): void {
     if (!connection.hasSession) return;
@@ -156,13 +132,7 @@ export class Engine {
       const isFirst = session.outSeq === 0;
       const packet = session.takePacket();
       if (packet === undefined) return;
-      if (this.log.isDebug)
-        this.log.debug("packet out", {
-          to: session.peer,
-          id: packet.id,
-          type: packet.type,
-          seq: packet.seq,
-        });
+      if (this.log.isDebug) this.#trace("packet out", session.peer, packet);
       if (isFirst) this.#sockets().sendFirst(packet);
       else this.#sockets().send(session.peer, packet);
     }
@@ -171,38 +141,77 @@ export class Engine {
   /** A packet from a proxy or handler. */
   packet(packet: Packet): void {
     const nowMs = this.#clock.nowMs();
-    if (this.log.isDebug)
-      this.log.debug("packet in", {
-        from: packet.from,
-        id: packet.id,
-        type: packet.type,
-        seq: packet.seq,
-      });
+    this.nowMs = nowMs;
+    packet.from = this.#ownText(packet.from);
+    if (this.log.isDebug) this.#trace("packet in", packet.from, packet);
     if (packet.ids === undefined) {
-      this.#find(packet.id)?.packet(packet, packet.seq, nowMs, undefined);
+      this.#deliver(packet.id, packet, packet.seq, nowMs, undefined);
       return;
     }
-    const shared = new Shared();
-    for (const entry of packet.ids) this.#find(entry.id)?.packet(packet, entry.seq, nowMs, shared);
+    const shared = new SharedFrames();
+    for (const entry of packet.ids) this.#deliver(entry.id, packet, entry.seq, nowMs, shared);
   }
 
-  #find(id: string): ClientConnection | undefined {
-    const first = id.indexOf("-");
-    const second = id.indexOf("-", first + 1);
-    const connection = this.#slots[Number(id.slice(first + 1, second))];
-    return connection?.hasSession && connection.session.id === id ? connection : undefined;
+  #deliver(
+    id: string,
+    packet: Packet,
+    seq: number | undefined,
+    nowMs: number,
+    shared: SharedFrames | undefined,
+  ): void {
+    const connection = this.#slots[slotOf(id)];
+    if (connection?.hasSession && connection.session.id === id) {
+      connection.packet(packet, seq, nowMs, shared);
+      return;
+    }
+    const cancel = this.#orphans.answer(id, packet, seq, nowMs);
+    if (cancel !== undefined) this.#sockets().send(packet.from, cancel);
+  }
+
+  /** A session remembers its peer: as a text of its own, not as a piece of a whole frame. */
+  #ownText(from: string): string {
+    const known = this.#peers.get(from);
+    if (known !== undefined) return known;
+    if (this.#peers.size >= PEERS_MAX) this.#peers.clear(); // Limit: PEERS_MAX
+    const own = detach(from);
+    this.#peers.set(own, own);
+    return own;
+  }
+
+  #trace(text: string, peer: string, packet: Packet): void {
+    this.log.debug(text, { peer, id: packet.id, type: packet.type, seq: packet.seq });
   }
 
   markDirty(connection: ClientConnection): void {
     this.#dirty.push(connection);
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      const dirty = this.#dirty;
-      this.#dirty = [];
-      for (const one of dirty) one.flush();
-    });
+    this.#scheduleTurn();
+  }
+
+  /** Requests sent ahead are read in the next turn, so that one client cannot keep this one. */
+  resumeSoon(connection: ClientConnection): void {
+    this.#waiting.push(connection);
+    this.#scheduleTurn();
+  }
+
+  #scheduleTurn(): void {
+    if (this.#turnScheduled) return;
+    this.#turnScheduled = true;
+    setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#turnScheduled = false;
+    const dirty = this.#dirty;
+    const waiting = this.#waiting;
+    this.#dirty = [];
+    this.#waiting = [];
+    for (const connection of dirty) connection.flush();
+    this.#join.forget();
+    for (const connection of waiting) connection.resume();
+  };
+
+  join(parts: readonly Part[]): Part {
+    return this.#join.join(parts);
   }
 
   setDeadline(connection: ClientConnection, afterMs: number): void {
@@ -213,24 +222,40 @@ export class Engine {
     this.#wheel.cancel(connection);
   }
 
-  countRefused(code: number): void {
-    this.#refused += 1;
-    this.log.debug("client refused", { code, refused: this.#refused });
+  count(what: string, code?: number): void {
+    const name = code === undefined ? what : `${what} ${code}`;
+    const count = (this.#counts.get(name) ?? 0) + 1;
+    this.#counts.set(name, count);
+    this.log.debug("client turned away", { why: name, count });
   }
 
-  /** Stops serving new requests; resolves when all connections are gone or `graceMs` is over. */
+  /**
+   * Ends all connections: idle ones at once, requests after their answers, held ones spread over the
+   * first half of `graceMs`, so that not all come back in one moment. What is left then is cut.
+   */
   async drain(graceMs: number): Promise<void> {
     this.isDraining = true;
-    for (const connection of [...this.#slots]) connection?.drain();
-    const untilMs = this.#clock.nowMs() + graceMs;
-    while (this.#connections > 0 && this.#clock.nowMs() < untilMs)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    const held: ClientConnection[] = [];
+    for (const connection of [...this.#slots]) {
+      if (connection?.isHeld) held.push(connection);
+      else connection?.drain();
+    }
+    const startMs = this.#clock.nowMs();
+    let done = 0;
+    for (;;) {
+      const passedMs = this.#clock.nowMs() - startMs;
+      const due = Math.min(held.length, 1 + Math.floor((held.length * passedMs * 2) / graceMs));
+      for (; done < due; done += 1) held[done]?.drain();
+      if (this.#connections === 0 || passedMs >= graceMs) break;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
     for (const connection of [...this.#slots]) connection?.destroy();
     clearInterval(this.#timer);
   }
 
   #tick(): void {
     const nowMs = this.#clock.nowMs();
+    this.nowMs = nowMs;
     this.#wheel.advance(nowMs, (connection) => connection.timedOut());
     this.#ticks += 1;
     if (this.#ticks % (1000 / TICK_MS) !== 0) return;
@@ -240,10 +265,21 @@ export class Engine {
       this.log.debug("session expired, client closed", { slot: connection.slot });
       connection.destroy();
     }
+    this.#orphans.expire(nowMs);
   }
 }
 
-type Owned = Socket & { connection?: ClientConnection };
+/** The middle number of `0-<slot>-<generation>`; -1 for anything else. */
+function slotOf(id: string): number {
+  let slot = 0;
+  for (let i = 2; i < id.length; i += 1) {
+    const code = id.charCodeAt(i);
+    if (code === 0x2d) return i > 2 ? slot : -1;
+    if (code < 0x30 || code > 0x39 || i > 12) return -1;
+    slot = slot * 10 + code - 0x30;
+  }
+  return -1;
+}
 
 function onData(this: Owned, data: Buffer): void {
   this.connection?.received(data);
@@ -254,9 +290,6 @@ function onEnd(this: Owned): void {
 function onDrain(this: Owned): void {
   this.connection?.drained();
 }
-function onError(this: Owned): void {
-  this.connection?.gone();
-}
-function onClose(this: Owned): void {
+function onGone(this: Owned): void {
   this.connection?.gone();
 }

@@ -22,7 +22,7 @@ export interface KeepAliveTick<S> {
 export interface Scheduled {
   readonly session: Session;
   /** Bucket and place in it; owned by the schedule. */
-  keepAliveSlot?: number;
+  keepAliveSlot?: number | undefined;
 }
 
 /**
@@ -44,7 +44,7 @@ export class KeepAliveSchedule<S extends Scheduled> {
   remove(scheduled: S): void {
     if (scheduled.keepAliveSlot === undefined) return;
     this.#buckets[scheduled.keepAliveSlot]?.delete(scheduled);
-    delete scheduled.keepAliveSlot;
+    scheduled.keepAliveSlot = undefined; // not `delete`, which would make the owner a slow object
   }
 
   get size(): number {

@@ -1,0 +1,291 @@
+import {
+  ChunkedDecoder,
+  type Framing,
+  isWritable,
+  type RequestHead,
+  renderResponseHead,
+} from "@pushpin/http";
+import { sliceBytes, toBuffer } from "@pushpin/tnetstrings";
+import type { Packet, Session } from "@pushpin/zhttp";
+import { planResponse } from "../core/response-plan.ts";
+import type { Activity } from "./activity.ts";
+import type { ClientConnection } from "./client-connection.ts";
+import { frameChunk, type SharedFrames } from "./shared-frames.ts";
+
+/** A request body up to this rides along in the first packet, where the proxy is known to be ours. */
+const FIRST_BODY_MAX_BYTES = 16_384;
+const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/** One request and its response. */
+export class HttpExchange implements Activity {
+  readonly session: Session;
+  isHeld = false;
+  readonly #connection: ClientConnection;
+  readonly #isHead: boolean;
+  readonly #minorVersion: 0 | 1;
+  #isPersistent: boolean;
+  #chunked: ChunkedDecoder | undefined;
+  /** Body bytes still to be read, of a body with a length. */
+  #bodyLeft: number;
+  #isBodyDone: boolean;
+  #expectsContinue: boolean;
+  #hasBegun = false;
+  #framing: Framing = "none";
+  /** Bytes of a response with a length that are still to come. */
+  #responseLeft = 0;
+  /** Response bytes written and not granted again. */
+  #ungranted = 0;
+
+  constructor(connection: ClientConnection, session: Session, head: RequestHead) {
+    this.#connection = connection;
+    this.session = session;
+    this.#isHead = head.method === "HEAD";
+    this.#minorVersion = head.minorVersion;
+    this.#isPersistent = head.persistent;
+    this.#bodyLeft = head.contentLength;
+    this.#isBodyDone = head.contentLength === 0;
+    if (head.contentLength < 0) this.#chunked = new ChunkedDecoder();
+    this.#expectsContinue = head.expectsContinue && !this.#isBodyDone;
+  }
+
+  get isBodyDone(): boolean {
+    return this.#isBodyDone;
+  }
+
+  get patienceMs(): number {
+    const { bufferSize, bodyTimeoutMs } = this.#connection.engine.settings;
+    if (this.#isBodyDone || this.#expectsContinue) return 0;
+    return this.session.queuedBytes > bufferSize ? 0 : bodyTimeoutMs;
+  }
+
+  /** Sends the request on; what is not used of `input` is given back. */
+  open(packet: Packet, input: Buffer | undefined): Buffer | undefined {
+    const length = this.#bodyLeft;
+    let rest = input;
+    if (
+      length > 0 &&
+      length <= FIRST_BODY_MAX_BYTES &&
+      input !== undefined &&
+      input.length >= length &&
+      this.#connection.engine.settings.ownProxy
+    ) {
+      packet.body = input.toString("latin1", 0, length);
+      rest = input.subarray(length);
+      this.#bodyLeft = 0;
+      this.#isBodyDone = true;
+      this.#expectsContinue = false;
+    }
+    packet.more = !this.#isBodyDone;
+    this.session.open(packet);
+    this.#connection.engine.pump(this.#connection);
+    return rest;
+  }
+
+  /** Takes what belongs to the body and gives back the rest. */
+  readBody(input: Buffer): Buffer | undefined {
+    this.#expectsContinue = false; // the client did not wait
+    const rest =
+      this.#chunked === undefined
+        ? this.#readSized(input)
+        : this.#readChunked(this.#chunked, input);
+    if (this.#connection.isClosed || !this.#connection.hasSession) return undefined;
+    this.#connection.engine.pump(this.#connection);
+    this.#regulate();
+    return rest;
+  }
+
+  #readSized(input: Buffer): Buffer | undefined {
+    const take = Math.min(this.#bodyLeft, input.length);
+    this.#bodyLeft -= take;
+    this.#isBodyDone = this.#bodyLeft === 0;
+    this.session.write(input.subarray(0, take), !this.#isBodyDone);
+    return input.subarray(take);
+  }
+
+  #readChunked(chunked: ChunkedDecoder, input: Buffer): Buffer | undefined {
+    const pieces: Buffer[] = [];
+    const result = chunked.decode(input, (piece) => pieces.push(piece));
+    if (result.state === "error") {
+      if (this.#hasBegun) this.#connection.abort(this.#framing === "close");
+      else this.#connection.refuse(400, `Failed to parse request: ${result.error}\n`);
+      return undefined;
+    }
+    if (pieces.length === 1) this.session.write(pieces[0] as Buffer, true);
+    else if (pieces.length > 1) this.session.write(Buffer.concat(pieces), true);
+    if (result.state !== "done") return undefined;
+    this.#chunked = undefined;
+    this.#isBodyDone = true;
+    this.session.write("", false);
+    return input.subarray(result.end);
+  }
+
+  /** Body bytes wait for credits here, and beyond a buffer's worth in the kernel. */
+  #regulate(): void {
+    const connection = this.#connection;
+    const { bufferSize } = connection.engine.settings;
+    if (this.session.queuedBytes > bufferSize) connection.socket.pause();
+    else if (connection.socket.isPaused() && !(this.#isBodyDone && connection.hasInput))
+      connection.socket.resume();
+    connection.rearm();
+  }
+
+  packet(
+    packet: Packet,
+    seq: number | undefined,
+    nowMs: number,
+    shared: SharedFrames | undefined,
+  ): void {
+    const { session } = this;
+    switch (session.receive(packet, seq, nowMs)) {
+      case "data":
+        this.#response(packet, shared);
+        break;
+      case "handoff-start":
+        if (this.#handOff()) break;
+        return;
+      case "error":
+      case "cancel":
+      case "failed":
+        this.#failed();
+        return;
+      default:
+    }
+    const connection = this.#connection;
+    if (session.ended || !connection.hasSession) return;
+    if (this.#expectsContinue && session.outCredits > 0 && !this.#hasBegun) {
+      this.#expectsContinue = false;
+      connection.write(CONTINUE);
+      connection.rearm();
+    }
+    connection.engine.pump(connection);
+    if (!this.#isBodyDone || session.hasQueued || connection.socket.isPaused()) this.#regulate();
+  }
+
+  /** The session gets a new owner, who may keep it open for long. */
+  #handOff(): boolean {
+    const connection = this.#connection;
+    if (connection.hasEnded) {
+      // Nobody could tell a client that waits from one that has left.
+      connection.destroy();
+      return false;
+    }
+    connection.flush(); // whoever comes next must find nothing of ours half written
+    this.isHeld = true;
+    this.session.handoffProceed();
+    return true;
+  }
+
+  #failed(): void {
+    const connection = this.#connection;
+    connection.engine.pump(connection); // the cancel of a failed session
+    if (this.#hasBegun) connection.abort(this.#framing === "close");
+    else connection.refuse(500, "Failed to process request.\n");
+  }
+
+  #response(packet: Packet, shared: SharedFrames | undefined): void {
+    if (!this.#hasBegun && !this.#begin(packet)) return;
+    const connection = this.#connection;
+    let { body } = packet;
+    this.#ungranted += body.length;
+    switch (this.#framing) {
+      case "chunked":
+        if (body.length > 0) {
+          if (shared === undefined) connection.write(frameChunk(body));
+          else connection.writeShared(shared.chunk(body));
+        }
+        if (!packet.more) connection.write("0\r\n\r\n");
+        break;
+      case "length":
+        if (body.length > this.#responseLeft) {
+          // More than announced would be read as the next response.
+          connection.engine.log.warn("response longer than its Content-Length, cut");
+          body = sliceBytes(body, 0, this.#responseLeft);
+          this.#isPersistent = false;
+        }
+        this.#responseLeft -= body.length;
+        this.#writeBody(body);
+        break;
+      case "close":
+        this.#writeBody(body);
+        break;
+      case "none":
+        connection.markDirty(); // credits for what is thrown away
+    }
+    if (packet.more) return;
+    if (this.#framing === "length" && this.#responseLeft > 0) connection.abort(false);
+    else connection.exchangeDone(this.#isPersistent);
+  }
+
+  #writeBody(body: string | Uint8Array): void {
+    if (body.length > 0) this.#connection.write(typeof body === "string" ? body : toBuffer(body));
+  }
+
+  #begin(packet: Packet): boolean {
+    const { code, reason } = packet;
+    const headers = packet.headers ?? [];
+    const connection = this.#connection;
+    const isPossible =
+      code !== undefined && code >= 200 && code <= 999 && isWritable(reason, headers);
+    const plan = isPossible
+      ? planResponse({
+          code,
+          headers,
+          bodyBytes: packet.body.length,
+          more: packet.more,
+          isHead: this.#isHead,
+          minorVersion: this.#minorVersion,
+        })
+      : undefined;
+    if (code === undefined || plan === undefined) {
+      connection.refuse(
+        code === undefined || isPossible ? 500 : 502,
+        "Failed to process request.\n",
+      );
+      return false;
+    }
+    this.#hasBegun = true;
+    this.#framing = plan.framing;
+    this.#responseLeft = plan.contentLength ?? 0;
+    // An early response ends the connection: what is left of the request is not read.
+    if (!this.#isBodyDone || plan.framing === "close" || connection.engine.isDraining)
+      this.#isPersistent = false;
+    connection.write(
+      renderResponseHead({
+        minorVersion: this.#minorVersion,
+        code,
+        reason,
+        headers,
+        framing: plan.framing,
+        ...(plan.contentLength === undefined ? {} : { contentLength: plan.contentLength }),
+        persistent: this.#isPersistent,
+      }),
+    );
+    return true;
+  }
+
+  /** Credits in halves of the window, so that small messages cost no packet each. */
+  written(): void {
+    const { session } = this;
+    if (this.#ungranted === 0 || session.ended) return;
+    if (session.inCredits > this.#connection.engine.settings.windowBytes / 2) return;
+    session.grant(this.#ungranted);
+    this.#ungranted = 0;
+    this.#connection.engine.pump(this.#connection);
+  }
+
+  clientEnded(): void {
+    // Whoever closes its half before the answer may wait for it; in the middle of a stream it has left.
+    const isStreaming = this.#hasBegun && this.#framing !== "length";
+    if (this.isHeld || isStreaming || !this.#isBodyDone) this.#connection.destroy();
+  }
+
+  timedOut(): void {
+    if (this.#hasBegun) this.#connection.destroy();
+    else this.#connection.refuse(408, "Request timeout.\n");
+  }
+
+  goAway(): void {
+    if (this.isHeld) this.#connection.destroy();
+    else this.#isPersistent = false;
+  }
+}

@@ -1,0 +1,234 @@
+import { chmodSync, chownSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
+import type { Logger } from "@pushpin/log";
+import type { ListenAddress } from "../core/listen-address.ts";
+import { parseProxyHeader } from "../core/proxy-header.ts";
+import type { Admission } from "./admission.ts";
+import type { Certificate, Certificates } from "./certificates.ts";
+import type { Origin } from "./client-connection.ts";
+import type { Engine } from "./engine.ts";
+
+const BACKLOG = 4096;
+
+export interface ListenerOptions {
+  /** An address, or a descriptor that somebody has bound for us. */
+  readonly where: ListenAddress | { readonly kind: "fd"; readonly fd: number };
+  readonly isSecure: boolean;
+  /** TCP connections begin with a PROXY protocol header. */
+  readonly hasProxyHeader: boolean;
+  readonly engine: Engine;
+  readonly admission: Admission;
+  readonly certificates: Certificates;
+  readonly log: Logger;
+}
+
+/** One listening socket: who connects is admitted, introduced and decrypted, and goes to the engine. */
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #server: Server;
+  readonly #tls: TlsServer | undefined;
+  /** Clients behind a balancer while they shake hands: TLS hands on a socket that knows only the balancer. */
+  readonly #origins = new Map<string, Origin>();
+  #fallback = "default";
+  #certificate: Certificate | undefined;
+
+  private constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true });
+    this.#server.on("connection", (socket) =>
+      options.admission.enter(socket, (admitted) => this.#admitted(admitted)),
+    );
+    this.#tls = options.isSecure ? this.#createTls() : undefined;
+  }
+
+  /** @throws Error `failed to bind …`, `failed to set user …`. */
+  static async open(options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(options);
+    await listener.#listen();
+    return listener;
+  }
+
+  /** TCP port; 0 for a unix socket. */
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? (address.port ?? 0) : 0;
+  }
+
+  close(): void {
+    this.#server.close();
+  }
+
+  async #listen(): Promise<void> {
+    const { where, log } = this.#options;
+    const server = this.#server;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (error) =>
+        reject(new Error(`failed to bind ${shown(where)}: ${error.message}`, { cause: error })),
+      );
+      server.listen({ ...listenOptions(where), backlog: BACKLOG }, resolve);
+    });
+    server.removeAllListeners("error");
+    server.on("error", (error) => log.warn("cannot accept a client", { error: error.message }));
+    this.#fallback = `default_${this.port}`;
+    if (where.kind === "local") setOwner(where);
+    if (where.kind !== "fd") log.info(`listening on ${this.#shownBound(where)}`);
+  }
+
+  #shownBound(where: ListenAddress): string {
+    return where.kind === "tcp" ? shown({ ...where, port: this.port }) : shown(where);
+  }
+
+  #admitted(socket: Socket): void {
+    if (!this.#options.hasProxyHeader || socket.remoteAddress === undefined) {
+      this.#entered(socket, originOf(socket));
+      return;
+    }
+    introduce(socket, this.#options.engine.settings.headerTimeoutMs, (origin) => {
+      if (origin === undefined) {
+        this.#options.engine.count("no PROXY header");
+        socket.destroy();
+      } else this.#entered(socket, origin);
+    });
+  }
+
+  #entered(socket: Socket, origin: Origin): void {
+    const { admission, engine } = this.#options;
+    if (!admission.isAllowed(socket, origin)) {
+      socket.destroy();
+      return;
+    }
+    if (this.#tls === undefined) {
+      engine.accept(socket, origin);
+      return;
+    }
+    this.#refreshDefault(this.#tls);
+    if (this.#options.hasProxyHeader) {
+      const key = `${socket.remoteAddress} ${socket.remotePort}`;
+      this.#origins.set(key, origin);
+      socket.once("close", () => this.#origins.delete(key));
+    }
+    this.#tls.emit("connection", socket);
+  }
+
+  #createTls(): TlsServer {
+    const { engine, certificates } = this.#options;
+    const server = createTlsServer(
+      {
+        allowHalfOpen: true,
+        minVersion: "TLSv1.2",
+        honorCipherOrder: true,
+        ALPNProtocols: ["http/1.1"],
+        handshakeTimeout: engine.settings.headerTimeoutMs,
+        SNICallback: (name, done) => done(null, certificates.find(name, this.#fallback)?.context),
+      },
+      (socket) => {
+        const origin = this.#origins.get(`${socket.remoteAddress} ${socket.remotePort}`);
+        engine.accept(socket, origin ?? originOf(socket));
+      },
+    );
+    server.on("tlsClientError", (error) => {
+      engine.count("tls handshake");
+      this.#options.log.debug("tls handshake failed", { error: error.message });
+    });
+    return server;
+  }
+
+  /** For clients that name no server. Their handshakes ask nobody, so the newest is put in place before. */
+  #refreshDefault(tls: TlsServer): void {
+    const certificate = this.#options.certificates.read(this.#fallback);
+    if (certificate === undefined || certificate === this.#certificate) return;
+    this.#certificate = certificate;
+    tls.setSecureContext({
+      cert: certificate.cert,
+      key: certificate.key,
+      minVersion: "TLSv1.2",
+      honorCipherOrder: true,
+    });
+  }
+}
+
+/** Reads the header of a balancer; undefined if there is none in time. */
+function introduce(
+  socket: Socket,
+  timeoutMs: number,
+  done: (origin: Origin | undefined) => void,
+): void {
+  let input = Buffer.alloc(0);
+  const finish = (origin: Origin | undefined) => {
+    socket.setTimeout(0);
+    socket.off("timeout", onFailure);
+    socket.off("end", onFailure);
+    socket.off("readable", onReadable);
+    done(origin);
+  };
+  const onFailure = () => finish(undefined);
+  const onReadable = () => {
+    const piece = socket.read() as Buffer | null;
+    if (piece === null) return;
+    input = Buffer.concat([input, piece]);
+    const header = parseProxyHeader(input);
+    if (header.state === "more") return;
+    if (header.state === "error") {
+      onFailure();
+      return;
+    }
+    const rest = input.subarray(header.end);
+    if (rest.length > 0) socket.unshift(rest);
+    finish(header.origin ?? originOf(socket));
+  };
+  socket.on("error", ignore);
+  socket.setTimeout(timeoutMs, onFailure);
+  socket.on("end", onFailure);
+  socket.on("readable", onReadable);
+}
+
+function ignore(): void {
+  // `close` follows
+}
+
+function originOf(socket: Socket): Origin {
+  return {
+    address: socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/, "") ?? "",
+    port: socket.remotePort ?? 0,
+  };
+}
+
+function listenOptions(where: ListenerOptions["where"]): ListenOptions {
+  switch (where.kind) {
+    case "fd":
+      return { fd: where.fd } as ListenOptions;
+    case "tcp":
+      return { host: where.host, port: where.port };
+    case "local":
+      rmSync(where.path, { force: true });
+      return { path: where.path };
+  }
+}
+
+function shown(where: ListenerOptions["where"]): string {
+  if (where.kind === "fd") return `inherited socket ${where.fd}`;
+  if (where.kind === "local") return where.path;
+  return where.host.includes(":") ? `[${where.host}]:${where.port}` : `${where.host}:${where.port}`;
+}
+
+function setOwner(where: ListenAddress & { kind: "local" }): void {
+  if (where.mode !== undefined) chmodSync(where.path, where.mode);
+  const uid = lookUp("/etc/passwd", "user", where.user, where.path);
+  const gid = lookUp("/etc/group", "group", where.group, where.path);
+  if (uid !== undefined || gid !== undefined) chownSync(where.path, uid ?? -1, gid ?? -1);
+}
+
+function lookUp(
+  file: string,
+  what: string,
+  name: string | undefined,
+  path: string,
+): number | undefined {
+  if (name === undefined) return undefined;
+  for (const line of readFileSync(file, "utf8").split("\n")) {
+    const [entry, , id] = line.split(":");
+    if (entry === name && id !== undefined) return Number(id);
+  }
+  throw new Error(`failed to set ${what} "${name}" on "${path}": no such ${what}`);
+}
