@@ -13,7 +13,7 @@ import { compareRoutes, suggestionFor } from "./core/check.ts";
 import { explain, renderExplanation } from "./core/explain.ts";
 import { type Route, RouteTable } from "./core/routes/route-table.ts";
 import { transformSettings } from "./shell/engine.ts";
-import { KeyStore } from "./shell/key-store.ts";
+import { KeyStore, signatureState } from "./shell/key-store.ts";
 
 // `pushpin check` and `pushpin explain`: what the proxy would do, without starting it.
 
@@ -167,17 +167,11 @@ function runExplain(args: readonly string[]): number {
       table,
       {
         transform: transformSettings(settings),
-        sigIssuer: settings.sig_iss,
-        keyState: (route) => {
-          const issuer = route.sigIssuer ?? settings.sig_iss;
-          if (issuer === "") return "none: no issuer";
-          const key = keys.signing(route.sigKey ?? "") ?? keys.signing(settings.sig_key);
-          if (key === undefined) return `none: ${log.lines.at(-1) ?? "no key"}`;
-          const own = route.sigKey === undefined ? "the global key" : "the route's key";
-          return `signed with ${own}, issuer ${issuer}`;
-        },
+        keyState: (route) => signatureState(route, settings, keys),
+        showsRouteHeaders: true,
       },
     );
+    for (const line of log.lines) process.stderr.write(`warning: ${line.replace(/^\[\w+\] /, "")}\n`);
     process.stdout.write(
       toUtf8(
         parsed.json

@@ -39,7 +39,7 @@ import type { SocketClient, SocketClientEvents } from "../core/websocket/socket-
 import { SocketTimers } from "../core/websocket/socket-timers.ts";
 import { ZwsClient } from "../core/websocket/zws-client.ts";
 import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.ts";
-import type { KeyStore } from "./key-store.ts";
+import { type KeyStore, signatureState } from "./key-store.ts";
 import type { ZhttpTargets } from "./zhttp-targets.ts";
 
 /** A request that is not answered in this time is acknowledged, so that its client can cancel it. */
@@ -306,6 +306,13 @@ export class Engine {
     const route = this.#intake.routeOf("ws", uri, headers);
     session.keepAlive();
     this.#pump(session);
+    const given = { method: packet.method, uri, headers };
+    const explanation = this.#intake.explainWebSocket(given, route, packet.peerAddress);
+    if (explanation !== undefined) {
+      session.reject(explanation, explanation.body);
+      this.#pump(session);
+      return;
+    }
     const path = sockJsPath(route, uri);
     if (route === undefined || path === undefined) {
       const relay = this.#socketRelay(uri, headers, route, packet.peerAddress);
@@ -466,6 +473,11 @@ export class Engine {
       pump: (session) => this.#pump(session),
       signature: (route) => this.#signature(route),
       transform: (request, route) => transformHeaders(request, route, this.#transform),
+      explainSettings: (showsRouteHeaders) => ({
+        transform: this.#transform,
+        keyState: (route) => signatureState(route, settings, this.#options.keys),
+        showsRouteHeaders,
+      }),
       inspect: (call, done) => this.#inspect(call, done),
       accept: (call, done) => this.#accept(call, done),
       logRequest: (entry) => {

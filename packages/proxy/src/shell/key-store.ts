@@ -1,7 +1,24 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseKey, parseVerificationKey, type SigningKey, type VerificationKey } from "@pushpin/grip";
+import type { ProxySettings } from "@pushpin/config";
 import type { Logger } from "@pushpin/log";
+import type { Route } from "../core/routes/route-table.ts";
+
+/** Which key signs the requests of a route, or why none does. */
+export function signatureState(
+  route: Route,
+  settings: Pick<ProxySettings, "sig_iss" | "sig_key">,
+  keys: KeyStore,
+): string {
+  const issuer = route.sigIssuer ?? settings.sig_iss;
+  if (issuer === "") return "none: no issuer";
+  if (route.sigKey !== undefined && keys.signing(route.sigKey) !== undefined)
+    return `signed with the route's key, issuer ${issuer}`;
+  return keys.signing(settings.sig_key) === undefined
+    ? "none: no usable key"
+    : `signed with the global key, issuer ${issuer}`;
+}
 
 /** Keys as configuration and routes name them; each is read once, and complained about once. */
 export class KeyStore {

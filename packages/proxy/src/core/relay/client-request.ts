@@ -6,6 +6,7 @@ import type { RequestState } from "@pushpin/zrpc";
 import type { Route } from "../routes/route-table.ts";
 import { headerBytes, requestHeaderBytes } from "../traffic.ts";
 import type { AccessEntry, RelayPorts, SessionEnd } from "./ports.ts";
+import type { RequestTrace } from "./request-trace.ts";
 
 /** How the client's response is written. */
 export interface JsonpCallback {
@@ -59,6 +60,8 @@ export class ClientRequest implements SessionEnd {
   /** Target and number of the shared request, for the log. */
   target: string | undefined;
   shared: number | undefined;
+  /** Set where the client asked for an explanation in the place of the answer. */
+  trace: RequestTrace | undefined;
   readonly #ports: RelayPorts;
   #jsonp: JsonpStream | undefined;
   #closed = false;
@@ -163,6 +166,10 @@ export class ClientRequest implements SessionEnd {
 
   /** A whole answer of the proxy itself. */
   answer(code: number, text: string): void {
+    if (this.trace !== undefined) {
+      this.answerWith(this.trace.respond(`${code} ${text.trimEnd()}`));
+      return;
+    }
     const headers = ["Content-Type", "text/plain", "Content-Length", String(text.length)];
     const body = this.info.method === "HEAD" ? "" : text;
     this.respond({ code, reason: reasonPhrase(code), headers }, body, false);

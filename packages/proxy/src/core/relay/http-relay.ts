@@ -156,6 +156,7 @@ export class HttpRelay implements ClientListener, BackendListener {
       return;
     }
     for (const client of this.#clients) client.target = target.label;
+    this.#first.trace?.asked(this.#targetIndex);
     if (target.kind === "test") {
       this.#testTarget();
       return;
@@ -256,6 +257,7 @@ export class HttpRelay implements ClientListener, BackendListener {
   }
 
   backendFailed(condition: string): void {
+    this.#first.trace?.failed(this.#targetIndex, condition);
     this.#dropBackend();
     if (this.#phase === "collecting") this.#answer(502, PROXY_ERROR);
     else if (this.#phase === "relaying") this.#cut();
@@ -278,7 +280,8 @@ export class HttpRelay implements ClientListener, BackendListener {
       return;
     }
     this.#countServerReceived(String(code).length + reason.length + headerBytes(headers), body.length);
-    const { info } = this.#first;
+    const { info, trace } = this.#first;
+    trace?.answered(this.#targetIndex, { code, reason, headers });
     const isForHandler =
       !info.isTrusted && !info.isInternal && !this.#route.noGrip && hasGripInstruction(headers);
     if (isForHandler) {
@@ -290,7 +293,8 @@ export class HttpRelay implements ClientListener, BackendListener {
       else this.#collect(body, packet.more);
       return;
     }
-    this.#startRelaying({ code, reason, headers: this.#relayed(headers) }, body, packet.more);
+    if (trace !== undefined) this.#explain(`${code} ${reason}, relayed`);
+    else this.#startRelaying({ code, reason, headers: this.#relayed(headers) }, body, packet.more);
   }
 
   #relayed(headers: string[]): string[] {
@@ -363,6 +367,10 @@ export class HttpRelay implements ClientListener, BackendListener {
       this.#answer(500, ACCEPT_ERROR);
       return;
     }
+    if (this.#first.trace !== undefined) {
+      this.#explain(`${status.code} ${status.reason}, relayed, then held as a stream`);
+      return;
+    }
     const shown = filterHeaders(
       this.#relayed(headers),
       (name) => name === "content-length" || name.startsWith("grip-"),
@@ -392,6 +400,17 @@ export class HttpRelay implements ClientListener, BackendListener {
 
   #beginHandoff(): void {
     this.#dropBackend();
+    const { trace } = this.#first;
+    if (trace !== undefined) {
+      const head = this.#head;
+      const kept = concatBytes(this.#kept ?? []);
+      this.#explain(
+        head === undefined
+          ? "given to the handler, no backend is asked"
+          : trace.instructed(head, kept, this.#target),
+      );
+      return;
+    }
     this.#phase = "handing-off";
     this.#waitingFor = this.#clients.length;
     for (const client of [...this.#clients]) {
@@ -473,7 +492,16 @@ export class HttpRelay implements ClientListener, BackendListener {
   /** An answer of the proxy itself, to all clients. */
   #answer(code: number, text: string, debugText = text): void {
     this.#dropBackend();
-    for (const client of this.#clients) client.answer(code, this.#debug ? debugText : text);
+    const isOpen = this.#debug || this.#first.trace !== undefined;
+    for (const client of this.#clients) client.answer(code, isOpen ? debugText : text);
+    this.#over();
+  }
+
+  /** The client asked for the reasons; they go in the place of what it would have got. */
+  #explain(answer: string): void {
+    this.#dropBackend();
+    for (const client of this.#clients)
+      if (client.trace !== undefined) client.answerWith(client.trace.respond(answer));
     this.#over();
   }
 

@@ -8,6 +8,7 @@ import type {
   InspectResult,
   RequestState,
 } from "@pushpin/zrpc";
+import type { ExplainSettings } from "../explain.ts";
 import type { Route, Target } from "../routes/route-table.ts";
 import type { ProxyStats } from "../stats-port.ts";
 import type { TransformInput } from "./request-transform.ts";
@@ -44,6 +45,8 @@ export interface RelayPorts {
   /** A `Grip-Sig` token by the keys of the route; empty if there is no key. */
   signature(route: Route): string;
   transform(request: TransformInput, route: Route): string[];
+  /** What explanations need to know; only asked where one is. */
+  explainSettings(showsRouteHeaders: boolean): ExplainSettings;
   inspect(call: InspectCall, done: (result: InspectResult | undefined) => void): void;
   accept(call: AcceptCall, done: (outcome: AcceptOutcome) => void): void;
   logRequest(entry: AccessEntry): void;

@@ -1,6 +1,7 @@
 import { type VerificationKey, verifyToken } from "@pushpin/grip";
-import { getHeader, hasHeader } from "@pushpin/http";
-import type { Packet, Session } from "@pushpin/zhttp";
+import { getHeader, hasHeader, parseParameters, removeHeader } from "@pushpin/http";
+import type { Bytes } from "@pushpin/tnetstrings";
+import type { Packet, ResponseHead, Session } from "@pushpin/zhttp";
 import type { InspectResult, RequestState, RetryPacket } from "@pushpin/zrpc";
 import { readJsonpRequest } from "../jsonp-request.ts";
 import { adHocRoute, type Route, type RouteTable } from "../routes/route-table.ts";
@@ -10,7 +11,8 @@ import { HttpRelay } from "./http-relay.ts";
 import type { RelayPorts } from "./ports.ts";
 import { LateBody, Prefetch } from "./prefetch.ts";
 import { REQUEST_BODY_KEPT_MAX_BYTES, RequestBody } from "./request-body.ts";
-import { logicalAddress, splitUri } from "./request-transform.ts";
+import { type ExplainFormat, RequestTrace } from "./request-trace.ts";
+import { EXPLAIN_HEADER, logicalAddress, splitUri } from "./request-transform.ts";
 
 /** Request body that is read before the backend is asked. Unit: bytes. */
 export const PREFETCH_BYTES = 10_000;
@@ -106,8 +108,16 @@ export class RequestIntake {
       unreportedMs: undefined,
       userData: packet.userData,
     };
+    const isExplainable = common.debug || this.#settings.upstreamKey !== undefined;
+    const trace = isExplainable ? this.#trace(given, route, packet.peerAddress, isTrusted) : undefined;
     const body = new RequestBody();
     const path = sockJsPath(route, packet.uri);
+    if (trace !== undefined && path !== undefined) {
+      this.#client(session, { ...common, ...given, jsonp: undefined }).answerWith(
+        trace.respond("the proxy answers: an endpoint of SockJS"),
+      );
+      return;
+    }
     if (route !== undefined && path !== undefined) {
       // Only the WebSocket it stands for is logged and counted.
       const own = { ...common, ...given, isInternal: true, autoCrossOrigin: false };
@@ -135,6 +145,7 @@ export class RequestIntake {
       headers: asked.headers,
       jsonp: jsonp.value?.jsonp,
     });
+    client.trace = trace;
     if (hasHeader(headers, "pushpin-check")) {
       client.answer(200, NOTICE);
       return;
@@ -237,6 +248,50 @@ export class RequestIntake {
     }
   }
 
+  /** A WebSocket whose client wants to know why instead: the response, without asking anybody. */
+  explainWebSocket(
+    given: Given,
+    route: Route | undefined,
+    peerAddress: string,
+  ): (ResponseHead & { readonly body: Bytes }) | undefined {
+    const isDebug = this.#ports.debug || route?.debug === true;
+    if (!isDebug && this.#settings.upstreamKey === undefined) return undefined;
+    return this.#trace(given, route, peerAddress, this.isTrusted(given.headers))?.respond(
+      route === undefined ? "502 Route not found" : "nobody was asked for a WebSocket",
+    );
+  }
+
+  /**
+   * `Pushpin-Explain: text` or `json`, on routes with `debug`; elsewhere with `; sig=TOKEN`, a token
+   * by the upstream key. A `Grip-Sig` is not enough: a proxy in front adds it to anybody's request.
+   */
+  #trace(
+    given: Given,
+    route: Route | undefined,
+    peerAddress: string,
+    isTrusted: boolean,
+  ): RequestTrace | undefined {
+    const value = getHeader(given.headers, EXPLAIN_HEADER);
+    const asked = value === undefined ? undefined : parseParameters(value);
+    if (asked === undefined) return undefined;
+    const { upstreamKey } = this.#settings;
+    const token = asked.parameters.find(([name]) => name === "sig")?.[1];
+    const isSigned =
+      upstreamKey !== undefined &&
+      token !== undefined &&
+      verifyToken(token, upstreamKey, this.#ports.clock.wallMs());
+    if (!isSigned && !this.#ports.debug && route?.debug !== true) return undefined;
+    const format: ExplainFormat = asked.value.toLowerCase() === "json" ? "json" : "text";
+    const request = {
+      ...given,
+      headers: removeHeader(given.headers, EXPLAIN_HEADER),
+      peerAddress,
+      isTrusted,
+    };
+    const settings = this.#ports.explainSettings(isSigned);
+    return new RequestTrace(format, request, this.#routes(), settings, route);
+  }
+
   #client(session: Session, info: ClientRequestInfo): ClientRequest {
     const client = new ClientRequest(this.#ports, session, info);
     this.#ports.register(client);
@@ -289,7 +344,9 @@ export class RequestIntake {
     body: RequestBody,
     inspect: InspectResult | undefined,
   ): void {
-    const key = body.isComplete && body.isKept ? (inspect?.sharingKey ?? "") : "";
+    client.trace?.inspected(inspect);
+    const isShareable = body.isComplete && body.isKept && client.trace === undefined;
+    const key = isShareable ? (inspect?.sharingKey ?? "") : "";
     if (key === "") {
       new HttpRelay(this.#ports, route, client, body, inspect).start();
       return;

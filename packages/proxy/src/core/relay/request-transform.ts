@@ -44,6 +44,8 @@ const REMOVED: ReadonlySet<string> = new Set([
   "expect",
 ]);
 const MARK = "eb9bf0f5-";
+/** The header that asks for an explanation; it concerns the proxy it was sent to, and no other. */
+export const EXPLAIN_HEADER = "pushpin-explain";
 
 export interface UriParts {
   readonly scheme: string;
@@ -93,7 +95,7 @@ export function transformHeaders(
     if (HOP_BY_HOP.has(lower) && !(lower === "te" && headers[i + 1] === "trailers")) continue;
     if (lower === "pushpin-route" && settings.acceptPushpinRoute) continue;
     if (lower.startsWith("grip-") && !input.trustedClient && !input.isInternal) continue;
-    if (lower === "x-forwarded-for") continue;
+    if (lower === "x-forwarded-for" || lower === EXPLAIN_HEADER) continue;
     if (lower === "cdn-loop" && settings.cdnLoop !== "") continue;
     if (stripProtocol && (lower === "x-forwarded-proto" || lower === "x-forwarded-protocol"))
       continue;
