@@ -15,7 +15,7 @@ export class ContentError extends Error {}
 export interface Item {
   readonly [name: string]: ItemValue;
 }
-export type ItemValue = string | number | boolean | Buffer | Item | readonly ItemValue[];
+export type ItemValue = string | number | boolean | null | Buffer | Item | readonly ItemValue[];
 
 type ItemArguments = Pick<
   PublishArguments,
@@ -34,19 +34,20 @@ type ItemArguments = Pick<
 
 /** Members are in alphabetical order, as the original writes them. */
 export function makeItem(given: ItemArguments, content: Content | undefined): Item {
-  const meta = [...given.meta];
-  if (given.sender !== "") meta.push(["sender", given.sender]);
+  // A sender among the meta values wins over the option.
+  const meta = [...(given.sender === "" ? [] : [["sender", given.sender] as const]), ...given.meta];
   return {
     channel: given.channel,
     formats: formatsOf(given, content),
     ...(given.id === "" ? {} : { id: given.id }),
-    ...(meta.length === 0 ? {} : { meta: Object.fromEntries([...meta].sort(byName)) }),
+    ...(meta.length === 0 ? {} : { meta: Object.fromEntries(meta.sort(byName)) }),
     ...(given.noSeq ? { "no-seq": true } : {}),
     ...(given.prevId === "" ? {} : { "prev-id": given.prevId }),
   };
 }
 
-function byName(one: readonly [string, string], other: readonly [string, string]): number {
+function byName(one: readonly [string, unknown], other: readonly [string, unknown]): number {
+  if (one[0] === other[0]) return 0;
   return one[0] < other[0] ? -1 : 1;
 }
 
@@ -84,11 +85,20 @@ function formatsOf(given: ItemArguments, content: Content | undefined): Item {
 function patchOf(bytes: Buffer): readonly ItemValue[] {
   try {
     const patch: unknown = JSON.parse(bytes.toString());
-    if (Array.isArray(patch)) return patch as ItemValue[];
+    // Parsed JSON holds nothing but item values.
+    if (Array.isArray(patch)) return patch.map((one) => sorted(one as ItemValue));
   } catch {
     // Said below.
   }
   throw new ContentError("patch content must be a JSON array");
+}
+
+/** The same with the members of every object in alphabetical order. */
+function sorted(value: ItemValue): ItemValue {
+  if (Array.isArray(value)) return value.map((one) => sorted(one as ItemValue));
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).map(([name, one]) => [name, sorted(one)] as const);
+  return Object.fromEntries(members.sort(byName));
 }
 
 function isUtf8(bytes: Buffer): boolean {
@@ -103,7 +113,7 @@ export function toJson(items: readonly Item[]): string {
 function withBase64(value: ItemValue): unknown {
   if (Buffer.isBuffer(value)) return value.toString("base64");
   if (Array.isArray(value)) return value.map((one) => withBase64(one as ItemValue));
-  if (typeof value !== "object") return value;
+  if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, one]) => [name, withBase64(one as ItemValue)]),
   );
@@ -131,11 +141,12 @@ function renamed(format: Item, from: string, to: string): Item {
 
 function toBytes(value: ItemValue): TnetInput {
   if (typeof value === "string") return Buffer.from(value).toString("latin1");
-  if (Buffer.isBuffer(value) || typeof value === "number" || typeof value === "boolean")
-    return value;
+  if (Buffer.isBuffer(value) || typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((one) => toBytes(one as ItemValue));
-  const map: Record<string, TnetInput> = {};
-  for (const [name, one] of Object.entries(value))
-    map[Buffer.from(name).toString("latin1")] = toBytes(one as ItemValue);
-  return map;
+  return new Map(
+    Object.entries(value).map(([name, one]) => [
+      Buffer.from(name).toString("latin1"),
+      toBytes(one as ItemValue),
+    ]),
+  );
 }

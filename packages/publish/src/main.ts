@@ -1,11 +1,17 @@
 import { createReadStream, readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { type PublishArguments, parsePublishArguments } from "./arguments.ts";
 import { type Content, ContentError, makeItem } from "./item.ts";
+import { splitLines } from "./line-splitter.ts";
 import { openTransport, PublishError, type Transport } from "./transport.ts";
 
 const PROGRESS_INTERVAL_MS = 200;
+/** What the system says of a file, in the words an operator of the original knows. */
+const FILE_REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "No such file or directory (os error 2)"],
+  ["EACCES", "Permission denied (os error 13)"],
+  ["EISDIR", "Is a directory (os error 21)"],
+]);
 
 const { version } = JSON.parse(
   readFileSync(new URL("../package.json", import.meta.url), "utf8"),
@@ -19,11 +25,11 @@ if (parsed.kind === "exit") {
 async function publish(given: PublishArguments): Promise<number> {
   let transport: Transport | undefined;
   try {
-    transport = openTransport(given.spec, given.authorization);
-    if (given.byLine) await publishLines(given, transport);
+    const item = given.byLine ? undefined : makeItem(given, readContent(given));
+    transport = await openTransport(given);
+    if (item === undefined) await publishLines(given, transport);
     else {
-      const content = given.action === "send" ? readContent(given.content ?? "") : undefined;
-      await transport.send(makeItem(given, content));
+      await transport.send(item);
       process.stdout.write("Published\n");
     }
     return 0;
@@ -36,60 +42,58 @@ async function publish(given: PublishArguments): Promise<number> {
   }
 }
 
-/** Text as given, `@FILE`, or `-` for standard input. */
-function readContent(text: string): Content {
-  if (text !== "-" && !text.startsWith("@"))
-    return { bytes: Buffer.from(text), isVerbatim: false };
-  const path = text === "-" ? "-" : text.slice(1);
-  return { bytes: readAll(path), isVerbatim: true };
-}
-
-function readAll(path: string): Buffer {
+/** Text as given, `@FILE`, or `@-` for standard input. */
+function readContent({ action, content = "" }: PublishArguments): Content | undefined {
+  if (action !== "send") return undefined;
+  if (!content.startsWith("@")) return { bytes: Buffer.from(content), isVerbatim: false };
+  const path = content.slice(1);
   try {
-    return readFileSync(path === "-" ? 0 : path);
+    return { bytes: readFileSync(path === "-" ? 0 : path), isVerbatim: true };
   } catch (error) {
     throw unreadable(path, error);
   }
 }
 
 function unreadable(path: string, error: unknown): PublishError {
-  const { code, message } = error as { code?: string; message: string };
-  const text = code === "ENOENT" ? "No such file or directory (os error 2)" : message;
-  return new PublishError(`can't read file ${path}: ${text}`);
+  const { code = "", message } = error as { code?: string; message: string };
+  return new PublishError(`can't read file ${path}: ${FILE_REASONS.get(code) ?? message}`);
 }
 
 /** One message for each line, in order; a terminal is shown how far we are. */
 async function publishLines(given: PublishArguments, transport: Transport): Promise<void> {
-  const text = given.content ?? "-";
-  if (text !== "-" && !text.startsWith("@")) {
-    await publishEach(given, transport, text.split("\n"));
-    return;
-  }
-  const input: Readable = text === "-" ? process.stdin : createReadStream(text.slice(1));
-  let failure: unknown;
-  input.on("error", (error) => {
-    failure = error;
-  });
-  await publishEach(given, transport, createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }));
-  if (failure !== undefined) throw unreadable(text.slice(1) || "-", failure);
-}
-
-async function publishEach(
-  given: PublishArguments,
-  transport: Transport,
-  lines: Iterable<string> | AsyncIterable<string>,
-): Promise<void> {
   const isTerminal = process.stderr.isTTY;
+  const clear = () => isTerminal && process.stderr.write("\r\u001b[K");
   let count = 0;
   let shownMs = 0;
-  for await (const line of lines) {
-    await transport.send(makeItem(given, { bytes: Buffer.from(line), isVerbatim: false }));
-    count += 1;
-    const nowMs = performance.now();
-    if (!isTerminal || nowMs - shownMs < PROGRESS_INTERVAL_MS) continue;
-    shownMs = nowMs;
-    process.stderr.write(`\r${count} published`);
+  try {
+    for await (const bytes of splitLines(readPieces(given.content ?? "@-"))) {
+      await transport.send(makeItem(given, { bytes, isVerbatim: false }));
+      count += 1;
+      const nowMs = performance.now();
+      if (!isTerminal || nowMs - shownMs < PROGRESS_INTERVAL_MS) continue;
+      shownMs = nowMs;
+      process.stderr.write(`\r${count} published`);
+    }
+  } catch (error) {
+    clear();
+    if (count === 0 || !(error instanceof Error)) throw error;
+    // Where to go on from, for whoever has to send the rest.
+    throw new PublishError(`line ${count + 1}: ${error.message}`, { cause: error });
   }
-  if (isTerminal) process.stderr.write("\r\u001b[K");
+  clear();
   process.stdout.write(`Published ${count} messages\n`);
+}
+
+async function* readPieces(content: string): AsyncGenerator<Buffer> {
+  if (!content.startsWith("@")) {
+    yield Buffer.from(content);
+    return;
+  }
+  const path = content.slice(1);
+  const input: Readable = path === "-" ? process.stdin : createReadStream(path);
+  try {
+    yield* input as AsyncIterable<Buffer>;
+  } catch (error) {
+    throw unreadable(path, error);
+  }
 }
