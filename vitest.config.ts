@@ -10,6 +10,7 @@ export default defineConfig({
       "runner/src/**/*.test.ts",
       "test/system/**/*.test.ts",
       "test/readme/**/*.test.ts",
+      "test/docs/**/*.test.ts",
       "test/rules/**/*.test.ts",
       "test/*.test.ts",
     ],

@@ -82,11 +82,3 @@ test("given the tour of the README, when it is pasted, then it does what it says
     rmSync(directory, { recursive: true, force: true });
   }
 }, 90_000);
-
-test("given the pages made from the code, when they are made again, then they are the same", () => {
-  const done = spawnSync(process.execPath, [join(ROOT, "docs/generate.mjs"), "--check"], {
-    encoding: "utf8",
-  });
-  expect([done.status, done.stderr]).toEqual([0, ""]);
-});
-

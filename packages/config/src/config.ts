@@ -8,10 +8,10 @@ import { nearestName } from "./nearest-name.ts";
 import {
   connmgrSettings,
   globalSettings,
-  httpclientSettings,
   runnerSettings,
 } from "./settings/global.ts";
 import { handlerSettings } from "./settings/handler.ts";
+import { httpclientSettings } from "./settings/httpclient.ts";
 import { proxySettings } from "./settings/proxy.ts";
 import type { Section, Setting, SettingsOf } from "./settings.ts";
 
@@ -50,6 +50,8 @@ export interface EffectiveValue {
 }
 
 type AnySection = Section<Record<string, Setting<unknown>>>;
+
+/** Every section there is; the reference page is made from them too. */
 export const SECTIONS: readonly AnySection[] = [
   globalSettings,
   runnerSettings,
@@ -230,7 +232,8 @@ export class Config {
       for (const [section, keys] of ini) {
         const declared = SECTIONS.find((one) => one.name === section)?.settings ?? {};
         for (const [key, { line }] of keys)
-          if (!Object.hasOwn(declared, key)) unknown.push({ file, line, section, key });
+          if (!Object.hasOwn(declared, key))
+            unknown.push({ file, line, section, key });
       }
     }
     return unknown;

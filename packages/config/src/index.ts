@@ -18,11 +18,11 @@ export {
   connmgrSettings,
   type GlobalSettings,
   globalSettings,
-  httpclientSettings,
   type RunnerSettings,
   runnerSettings,
 } from "./settings/global.ts";
 export { type HandlerSettings, handlerSettings } from "./settings/handler.ts";
+export { type HttpclientSettings, httpclientSettings } from "./settings/httpclient.ts";
 export { type ProxySettings, proxySettings } from "./settings/proxy.ts";
 export {
   boolean,

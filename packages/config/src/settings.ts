@@ -2,6 +2,8 @@
 export interface Setting<T> {
   readonly kind: "boolean" | "integer" | "octal" | "text" | "list" | "choice" | "workers";
   readonly fallback: T;
+  /** What it is for, in a sentence of the reference page; `Not used` if nothing reads it. */
+  readonly about: string;
   readonly unit?: string;
   readonly min?: number;
   readonly max?: number;
@@ -33,10 +35,11 @@ export const WORKERS_MAX = 64;
 const TRUE = new Set(["true", "1", "yes", "on"]);
 const FALSE = new Set(["", "false", "0", "no", "off"]);
 
-export function boolean(options: { default: boolean }): Setting<boolean> {
+export function boolean(options: { default: boolean; about: string }): Setting<boolean> {
   return {
     kind: "boolean",
     fallback: options.default,
+    about: options.about,
     parse(items) {
       const text = items.join(",").trim().toLowerCase();
       if (TRUE.has(text)) return { ok: true, value: true };
@@ -48,6 +51,7 @@ export function boolean(options: { default: boolean }): Setting<boolean> {
 
 export function integer(options: {
   default: number;
+  about: string;
   min?: number;
   max?: number;
   unit?: string;
@@ -56,6 +60,7 @@ export function integer(options: {
   return {
     kind: "integer",
     fallback: options.default,
+    about: options.about,
     min,
     max,
     ...(options.unit === undefined ? {} : { unit: options.unit }),
@@ -71,16 +76,20 @@ export function integer(options: {
 }
 
 /** A number of worker processes, or `auto`; undefined where the key is absent or empty. */
-export function workers(auto: () => number): Setting<number | undefined> {
+export function workers(options: {
+  auto: () => number;
+  about: string;
+}): Setting<number | undefined> {
   return {
     kind: "workers",
     fallback: undefined,
+    about: options.about,
     min: 1,
     max: WORKERS_MAX,
     parse(items) {
       const text = items.join(",").trim();
       if (text === "") return { ok: true, value: undefined };
-      if (text === "auto") return { ok: true, value: Math.min(auto(), WORKERS_MAX) };
+      if (text === "auto") return { ok: true, value: Math.min(options.auto(), WORKERS_MAX) };
       const value = /^\d{1,4}$/.test(text) ? Number(text) : 0;
       if (value < 1 || value > WORKERS_MAX)
         return { ok: false, error: `expected auto or a number from 1 to ${WORKERS_MAX}` };
@@ -89,10 +98,11 @@ export function workers(auto: () => number): Setting<number | undefined> {
   };
 }
 
-export function octal(): Setting<number | undefined> {
+export function octal(options: { about: string }): Setting<number | undefined> {
   return {
     kind: "octal",
     fallback: undefined,
+    about: options.about,
     parse(items) {
       const text = items.join(",").trim();
       if (text === "" || text === "-1") return { ok: true, value: undefined };
@@ -103,35 +113,46 @@ export function octal(): Setting<number | undefined> {
   };
 }
 
-export function text(options: { default: string }): Setting<string> {
+export function text(options: { default: string; about: string }): Setting<string> {
   return {
     kind: "text",
     fallback: options.default,
+    about: options.about,
     parse: (items) => ({ ok: true, value: items.join(",") }),
   };
 }
 
 /** Absent and empty are different here: undefined, and the empty text. */
-export function optionalText(): Setting<string | undefined> {
+export function optionalText(options: { about: string }): Setting<string | undefined> {
   return {
     kind: "text",
     fallback: undefined,
+    about: options.about,
     parse: (items) => ({ ok: true, value: items.join(",") }),
   };
 }
 
-export function list(options: { default?: readonly string[] } = {}): Setting<readonly string[]> {
+export function list(options: {
+  default?: readonly string[];
+  about: string;
+}): Setting<readonly string[]> {
   return {
     kind: "list",
     fallback: options.default ?? [],
+    about: options.about,
     parse: (items) => ({ ok: true, value: items.filter((one) => one !== "") }),
   };
 }
 
-export function choice<T extends string>(values: readonly T[], fallback: T): Setting<T> {
+export function choice<T extends string>(
+  values: readonly T[],
+  fallback: T,
+  about: string,
+): Setting<T> {
   return {
     kind: "choice",
     fallback,
+    about,
     choices: values,
     parse(items) {
       const value = values.find((one) => one === items.join(",").trim());

@@ -1,5 +1,6 @@
 import type { Config } from "./config.ts";
-import { connmgrSettings, httpclientSettings, runnerSettings } from "./settings/global.ts";
+import { connmgrSettings, runnerSettings } from "./settings/global.ts";
+import { httpclientSettings } from "./settings/httpclient.ts";
 import { proxySettings } from "./settings/proxy.ts";
 
 /** The roles that can be carried out by several processes. */

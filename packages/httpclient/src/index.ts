@@ -1,3 +1,2 @@
-export { type HttpClientSettings, httpClientSettings } from "./settings.ts";
 export { AddressPolicy, type PolicyRules } from "./shell/address-policy.ts";
 export { Engine, type EngineOptions } from "./shell/engine.ts";

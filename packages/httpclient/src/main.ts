@@ -1,7 +1,6 @@
-import { endpoints, proxySettings } from "@pushpin/config";
+import { endpoints, httpclientSettings, proxySettings } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { ResponderSockets } from "@pushpin/zhttp/sockets";
-import { httpClientSettings } from "./settings.ts";
 import { AddressPolicy } from "./shell/address-policy.ts";
 import { Engine } from "./shell/engine.ts";
 
@@ -12,7 +11,7 @@ await runDaemon({ name: "httpclient", start });
 
 async function start({ config, log, clock, instanceId }: DaemonContext): Promise<DaemonHandle> {
   const addresses = endpoints(config);
-  const settings = config.read(httpClientSettings);
+  const settings = config.read(httpclientSettings);
   const ipcFileMode = config.read(proxySettings).ipc_file_mode;
   const engine = new Engine(
     {

@@ -29,7 +29,7 @@ export const POLL_AGAIN_MS = 5000;
  */
 export const POLL_BUFFER_MAX_BYTES = 500_000;
 
-/** Limit: the same, in messages: empty ones have no bytes. */
+/** Limit: messages that wait for the client's next poll, as empty ones have no bytes; beyond it the session ends. */
 export const POLL_MESSAGES_MAX = 100_000;
 
 const OWN_HEADERS: ReadonlySet<string> = new Set([

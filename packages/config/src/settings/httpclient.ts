@@ -1,0 +1,46 @@
+import {
+  boolean,
+  choice,
+  integer,
+  list,
+  type SettingsOf,
+  section,
+  workers,
+} from "../settings.ts";
+import { halfTheCores } from "./global.ts";
+
+export const httpclientSettings = section("httpclient", {
+  workers: workers({
+    auto: halfTheCores,
+    about: "Number of HTTP clients, in place of `runner/workers`.",
+  }),
+  default_policy: choice<"allow" | "deny">(
+    ["allow", "deny"],
+    "allow",
+    "What happens to addresses that neither `allow` nor `deny` names.",
+  ),
+  allow: list({
+    about:
+      "Hosts and addresses that may be connected to: exact, with one `*`, or networks such as " +
+      "`10.0.0.0/8`.",
+  }),
+  deny: list({ about: "Hosts and addresses that may not be connected to, written in the same way." }),
+  deny_internal: boolean({
+    default: true,
+    about: "Loopback, private and link-local networks are denied, unless `allow` names them.",
+  }),
+  http2: boolean({ default: false, about: "Offer HTTP/2 to backends over TLS." }),
+  timeout: integer({
+    default: 1800,
+    min: 1,
+    unit: "s",
+    about: "A backend that transfers nothing for this long is given up.",
+  }),
+  max_open_requests: integer({
+    default: 100_000,
+    min: 1,
+    unit: "requests",
+    about: "Requests and WebSockets to backends at a time; more fail at once.",
+  }),
+});
+export type HttpclientSettings = SettingsOf<typeof httpclientSettings>;
