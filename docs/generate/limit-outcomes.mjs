@@ -70,7 +70,7 @@ export const OUTCOMES = {
   "connmgr/main WINDOW_BYTES": "they wait for the client to take some",
   "connmgr/client-connection KEY_MAX_BYTES": "the handshake is answered with 400",
   "connmgr/client-connection LINGER_MAX_BYTES": "the connection is cut",
-  "connmgr/engine PEERS_MAX": "others are kept as they came",
+  "connmgr/engine PEERS_MAX": "all are forgotten and kept anew",
   "http/chunked-decoder EXTENSIONS_MAX_BYTES": "the body is an error",
   "websocket/deflate DEFLATE_MAX_BYTES": "they are not compressed",
 };

@@ -5,16 +5,20 @@ import { join } from "node:path";
 import { freePorts, ROOT, TestProcess } from "@pushpin/testkit";
 import { expect, test } from "vitest";
 
-/** Shell blocks of the tour, in order. */
-function blocks(): string[] {
-  const text = readFileSync(join(ROOT, "README.md"), "utf8");
+/** Shell blocks of a page, in order. */
+function blocks(page: string): string[] {
+  const text = readFileSync(join(ROOT, page), "utf8");
   return [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map((one) => one[1] ?? "");
 }
 
-function runShell(script: string, cwd: string): Promise<string> {
+function runShell(script: string, cwd: string, gripUrl: string): Promise<string> {
   return new Promise((resolve) => {
     // Job control, as a terminal has it: the tour ends its background jobs by `kill %1`.
-    const shell = spawn("bash", ["-m", "-c", script], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    const shell = spawn("bash", ["-m", "-c", script], {
+      cwd,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, GRIP_URL: gripUrl },
+    });
     let out = "";
     for (const stream of [shell.stdout, shell.stderr])
       stream.on("data", (data: Buffer) => {
@@ -24,8 +28,10 @@ function runShell(script: string, cwd: string): Promise<string> {
   });
 }
 
-test("given the tour of the README, when it is pasted, then it does what it says", async () => {
-  expect(blocks().length).toBe(3);
+test("given the tour of the README and the page on publishing, when they are pasted, then they do what they say", async () => {
+  const tour = blocks("README.md");
+  const publishing = blocks("docs/publishing.md");
+  expect([tour.length, publishing.length]).toEqual([3, 1]);
   const hasTools = spawnSync("curl", ["--version"]).status === 0;
   expect(hasTools || process.env.CI !== "true").toBe(true);
   if (!hasTools) {
@@ -62,21 +68,28 @@ test("given the tour of the README, when it is pasted, then it does what it says
     ],
     { cwd: directory },
   );
-  const publish = `"${process.execPath}" "${join(ROOT, "packages/publish/bin/pushpin-publish.js")}" --spec http://localhost:${control}`;
+  const publish = `"${process.execPath}" "${join(ROOT, "packages/publish/bin/pushpin-publish.js")}"`;
   try {
     await runner.said(/\.\d{3} started$/m);
     const outputs: string[] = [];
-    for (const block of blocks())
-      outputs.push(
-        await runShell(moved(block).replaceAll("npx pushpin-publish", publish), directory),
-      );
-    const [held = "", own = "", socket = ""] = outputs;
+    writeFileSync(join(directory, "message.txt"), "a message\n");
+    for (const block of [...tour, ...publishing]) {
+      const script = moved(block).replaceAll("npx pushpin-publish", publish);
+      outputs.push(await runShell(script, directory, `http://localhost:${control}`));
+    }
+    const [held = "", own = "", socket = "", published = ""] = outputs;
     expect(held).toContain("[stream opened]");
     expect(held).toContain("hello from curl");
     expect(held).toContain("hello from pushpin-publish");
     expect(own).toContain("welcome");
     expect(own).toContain("something happened");
     expect(socket).toContain("echo: hello");
+    expect(published.match(/^Published.*$/gm)).toEqual([
+      ...Array<string>(4).fill("Published"),
+      "Published 2 messages",
+      "Published",
+    ]);
+    expect(published).not.toContain("Error");
   } finally {
     await runner.stop();
     rmSync(directory, { recursive: true, force: true });

@@ -7,7 +7,9 @@ import { endpoints } from "./endpoints.ts";
 import { parseIni } from "./ini.ts";
 import { globalSettings, runnerSettings } from "./settings/global.ts";
 import { handlerSettings } from "./settings/handler.ts";
+import { nearestName } from "./nearest-name.ts";
 import { proxySettings } from "./settings/proxy.ts";
+import { boolean, integer, list, octal, text } from "./settings.ts";
 
 describe("given one line of a configuration file", () => {
   const itemsOf = (line: string) => parseIni(`[s]\n${line}\n`).get("s")?.get("k")?.items;
@@ -36,6 +38,113 @@ describe("given one line of a configuration file", () => {
 
   test.each(["# k=v", "; k=v", "k", "K=v", "[s]"])("when it is %j, then there is no such key", (line) => {
     expect(itemsOf(line)).toBeUndefined();
+  });
+});
+
+describe("given a whole file in the dialect", () => {
+  const valueOf = (text: string, section = "s", key = "k") =>
+    parseIni(text).get(section)?.get(key)?.items;
+
+  test.each([
+    ["blanks in the name of a section", "[ s ]\nk=v\n", ["v"]],
+    ["a byte order mark and CRLF", "\uFEFF[s]\r\nk=v\r\nother=w\r\n", ["v"]],
+    ["letters beyond ASCII", "[s]\nk=grüße,日本\n", ["grüße", "日本"]],
+    ["a section twice", "[s]\nk=v\n[t]\nk=w\n[s]\nother=x\n", ["v"]],
+    ["a key twice", "[s]\nk=v\nk=w\n", ["w"]],
+    ["a semicolon in quotes", '[s]\nk="a;b" ; text\n', ["a;b"]],
+    ["no line break at the end", "[s]\nk=v", ["v"]],
+    ["an equals sign in the value", "[s]\nk=a=b\n", ["a=b"]],
+    ["an escape nobody knows", "[s]\nk=a\\qb\n", ["aqb"]],
+  ])("operations 3.2: when it has %s, then the value is the expected one", (_, text, items) => {
+    expect(valueOf(text)).toEqual(items);
+  });
+
+  test("operations 3.2: when keys stand before any section or in General, then they are in none", () => {
+    const file = parseIni("s/k=v\nk=v\n[General]\ns/k=v\nk=w\n[s]\nother=x\n");
+    expect([...file.keys()]).toEqual(["s"]);
+    expect(file.get("s")?.get("k")).toBeUndefined();
+  });
+
+  test("when the case of a section or key differs, then it is another one", () => {
+    expect(valueOf("[S]\nk=v\n")).toBeUndefined();
+    expect(valueOf("[s]\nK=v\n")).toBeUndefined();
+  });
+
+  test("when lines are joined, then the line of the first is remembered", () => {
+    const file = parseIni("[s]\n\nk=a,\\\nb\nother=c\n");
+    expect(file.get("s")?.get("k")).toEqual({ items: ["a", "b"], line: 3 });
+    expect(file.get("s")?.get("other")?.line).toBe(5);
+  });
+
+  test("when it is any text at all, then it is read without an error", () => {
+    const pieces = ["[", "]", "=", "\\", '"', ";", ",", "\n", "\\x", "%4", "a", "\0", "\uD800"];
+    for (let seed = 1; seed < 2000; seed += 1) {
+      let text = "[s]\n";
+      for (let left = seed * 7919; left > 0; left = Math.floor(left / pieces.length))
+        text += pieces[left % pieces.length];
+      expect(() => parseIni(text), text).not.toThrow();
+    }
+  });
+});
+
+describe("given typed values", () => {
+  const integerOf = (text: string) => integer({ default: 7, about: "" }).parse([text]);
+
+  test.each([
+    ["010", 10],
+    [" 5 ", 5],
+    ["-1", -1],
+    ["+3", 3],
+  ])("operations 3.3: when an integer is %j, then it is %i", (text, value) => {
+    expect(integerOf(text)).toEqual({ ok: true, value });
+  });
+
+  test.each(["0x10", "4k", "1e3", "4.0", "1,2", "", "--1", "9".repeat(20)])(
+    "operations 3.3: when an integer is %j, then it is refused",
+    (text) => {
+      expect(integerOf(text)).toMatchObject({ ok: false });
+    },
+  );
+
+  test.each([
+    ["TRUE", true],
+    ["Yes", true],
+    ["on", true],
+    ["1", true],
+    ["", false],
+    ["FALSE", false],
+    ["no", false],
+    ["off", false],
+    ["0", false],
+  ])("operations 3.3: when a boolean is %j, then it is %j", (text, value) => {
+    expect(boolean({ default: !value, about: "" }).parse([text])).toEqual({ ok: true, value });
+  });
+
+  test("when a list has empty items, then they are left out", () => {
+    expect(list({ about: "" }).parse(["a", "", "b"])).toEqual({ ok: true, value: ["a", "b"] });
+  });
+
+  test("when a text has commas, then they belong to it", () => {
+    expect(text({ default: "", about: "" }).parse(["a", "b"])).toEqual({ ok: true, value: "a,b" });
+  });
+
+  test("when a file mode is given, then it is octal", () => {
+    expect(octal({ about: "" }).parse(["660"])).toEqual({ ok: true, value: 0o660 });
+    expect(octal({ about: "" }).parse(["-1"])).toEqual({ ok: true, value: undefined });
+  });
+});
+
+describe("given names that are spelt wrong", () => {
+  const known = ["message_rate", "message_wait", "debug"];
+
+  test.each([
+    ["mesage_rate", "message_rate"],
+    ["message_weit", "message_wait"],
+    ["DEBUG", "debug"],
+    ["entirely_different", undefined],
+    ["", undefined],
+  ])("when it is %j, then the nearest is %s", (name, nearest) => {
+    expect(nearestName(name, known)).toBe(nearest);
   });
 });
 
@@ -113,6 +222,39 @@ describe("given a configuration file", () => {
     const all = endpoints(config);
     for (const [name, specs] of Object.entries(all)) expect([name, specs.length]).toEqual([name, 1]);
     expect(all.accept).toEqual(["ipc:///r/pushpin-accept"]);
+  });
+
+  test("when the proxy's endpoints are not said, then the handler's count", () => {
+    const config = load(
+      "[handler]\nproxy_accept_specs=ipc://a\nproxy_inspect_spec=ipc://b\nproxy_stats_specs=ipc://c\n",
+    );
+    const { accept, inspect, proxyStats } = endpoints(config);
+    expect([accept, inspect, proxyStats]).toEqual([["ipc://a"], ["ipc://b"], ["ipc://c"]]);
+  });
+
+  test("when old names of the connection manager are given, then they count beside the new", () => {
+    const config = load("[proxy]\nconnmgr_in_specs=ipc://n\ncondure_in_specs=ipc://o\n");
+    expect(endpoints(config).connmgrIn).toEqual(["ipc://n", "ipc://o"]);
+  });
+
+  test.each([
+    ["[proxy]\nm2a_in_specs=ipc://m\n", ["ipc://m"]],
+    ["[runner]\nservices=mongrel2\n[proxy]\nm2a_in_specs=ipc://m\nconnmgr_in_specs=ipc://n\n", ["ipc://m"]],
+    ["[proxy]\nm2a_in_specs=ipc://m\nconnmgr_in_specs=ipc://n\n", ["ipc://n"]],
+  ])("operations 3.7: when it is %j, then requests come from %j", (written, specs) => {
+    expect(endpoints(load(written)).connmgrIn).toEqual(specs);
+  });
+
+  test("operations 3.4: when an included file includes another, then that is not read", () => {
+    writeFileSync(join(directory, "third.conf"), "[proxy]\ncdn_loop=third\n");
+    writeFileSync(join(directory, "second.conf"), "[global]\ninclude=third.conf\n");
+    expect(load("[global]\ninclude=second.conf\n").read(proxySettings).cdn_loop).toBe("");
+  });
+
+  test("when a bad value stands in an included file, then that file is named", () => {
+    writeFileSync(join(directory, "bad.conf"), "[proxy]\n\ndebug=maybe\n");
+    const config = load("[global]\ninclude=bad.conf\n");
+    expect(() => config.read(proxySettings)).toThrow(/bad\.conf:3: proxy\/debug: expected/);
   });
 
   test("when services name zurl, then the HTTP client is where zurl is", () => {
