@@ -3,7 +3,8 @@ import type { Readable } from "node:stream";
 import { type PublishArguments, parsePublishArguments } from "./arguments.ts";
 import { type Content, ContentError, makeItem } from "./item.ts";
 import { splitLines } from "./line-splitter.ts";
-import { openTransport, PublishError, type Transport } from "./transport.ts";
+import { openTransport } from "./open-transport.ts";
+import { PublishError, type Transport } from "./transport.ts";
 
 const PROGRESS_INTERVAL_MS = 200;
 /** What the system says of a file, in the words an operator of the original knows. */
