@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { systemClock } from "@pushpin/clock";
+import { type Clock, ManualClock, systemClock } from "@pushpin/clock";
 import { memoryLog } from "@pushpin/log";
 import { decodeFrame, encodePacket, Packet } from "@pushpin/zhttp";
 import type { InitiatorSockets } from "@pushpin/zhttp/sockets";
@@ -8,11 +8,13 @@ import type { ConnmgrSettings } from "../../packages/connmgr/src/core/connmgr-se
 import type { ListenAddress } from "../../packages/connmgr/src/core/listen-address.ts";
 import { Admission } from "../../packages/connmgr/src/shell/admission.ts";
 import { Certificates } from "../../packages/connmgr/src/shell/certificates.ts";
-import { Engine } from "../../packages/connmgr/src/shell/engine.ts";
+import { Engine, TICK_MS } from "../../packages/connmgr/src/shell/engine.ts";
 import { Listener } from "../../packages/connmgr/src/shell/listener.ts";
 
 export const CONNMGR = "connmgr-0-test";
 export const HANDLER = "handler-test";
+/** The key of RFC 6455's example. */
+export const SAMPLE_KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 const WAIT_MS = 5000;
 
 const SETTINGS: ConnmgrSettings = {
@@ -91,6 +93,8 @@ export interface StartOptions extends Partial<ConnmgrSettings> {
   readonly isSecure?: boolean;
   readonly hasProxyHeader?: boolean;
   readonly certificateDirectory?: string;
+  /** A `ManualClock` is moved by `pass`. */
+  readonly clock?: Clock;
   /** What the handler does with a new session. Default: nothing. */
   readonly onSession?: (session: HandlerSession) => void;
 }
@@ -102,9 +106,11 @@ export class Connmgr {
   readonly log: ReturnType<typeof memoryLog> = memoryLog(2);
   readonly sessions: HandlerSession[] = [];
   listener!: Listener;
+  readonly #clock: Clock;
   #stopped = false;
 
   constructor(options: StartOptions) {
+    this.#clock = options.clock ?? systemClock;
     const settings = { ...SETTINGS, ...options };
     // Everything goes through the codec, as it would over a socket.
     const received = (sent: Packet) => decodeFrame(encodePacket(sent), 0, deliver, fail);
@@ -125,7 +131,7 @@ export class Connmgr {
       sendFirst: received,
       send: (_: string, packet: Packet) => received(packet),
     } as unknown as InitiatorSockets;
-    this.engine = new Engine(settings, systemClock, this.log, () => sockets);
+    this.engine = new Engine(settings, this.#clock, this.log, () => sockets);
     this.admission = new Admission({
       connectionsMax: options.connectionsMax ?? 1000,
       perAddressMax: options.perAddressMax ?? -1,
@@ -136,6 +142,15 @@ export class Connmgr {
   /** A packet of the handler. */
   deliver(packet: Packet): void {
     decodeFrame(encodePacket(packet), 0, (one) => this.engine.packet(one), fail);
+  }
+
+  /** Time goes by, as fast as it can. */
+  pass(ms: number): void {
+    if (!(this.#clock instanceof ManualClock)) throw new Error("the clock is not ours");
+    for (let left = ms; left > 0; left -= TICK_MS) {
+      this.#clock.advance(Math.min(left, TICK_MS));
+      this.engine.tick();
+    }
   }
 
   async session(index = 0): Promise<HandlerSession> {
@@ -232,6 +247,14 @@ export class RawClient {
   /** True if the server still keeps the connection after it has handled what was sent. */
   get isOpen(): boolean {
     return !this.isEnded && !this.isClosed;
+  }
+
+  /** Asks for a WebSocket, and leaves the answer in `text`. */
+  upgrade(fields = "", path = "/"): void {
+    this.send(
+      `GET ${path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+        `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${SAMPLE_KEY}\r\n${fields}\r\n`,
+    );
   }
 
   take(): string {

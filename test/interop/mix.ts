@@ -190,7 +190,8 @@ function internals(run: string, parts: Parts): Sections {
       intreq_out_specs: ipc("intreq-out"),
     },
     handler: {
-      ...shared,
+      [clients.stream]: ipc("cm-out-stream"),
+      [clients.out]: ipc("cm-in"),
       connmgr_in_stream_specs: ipc("cm-out-stream"),
       connmgr_out_specs: ipc("cm-in"),
       proxy_inspect_specs: ipc("inspect"),

@@ -11,7 +11,7 @@ import { OutputJoin, type Part } from "../core/output-join.ts";
 import { ClientConnection, type Origin } from "./client-connection.ts";
 import { SharedFrames } from "./shared-frames.ts";
 
-const TICK_MS = 250;
+export const TICK_MS = 250;
 /** Limit: instance ids of peers kept as texts of their own. */
 const PEERS_MAX = 1024;
 
@@ -54,7 +54,7 @@ export class Engine {
     this.#sockets = sockets;
     this.nowMs = clock.nowMs();
     this.#wheel = new TimerWheel(TICK_MS, 512, this.nowMs);
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer = setInterval(() => this.tick(), TICK_MS);
   }
 
   get connections(): number {
@@ -253,7 +253,8 @@ export class Engine {
     clearInterval(this.#timer);
   }
 
-  #tick(): void {
+  /** Deadlines, keep-alives and lost peers; called every `TICK_MS`. */
+  tick(): void {
     const nowMs = this.#clock.nowMs();
     this.nowMs = nowMs;
     this.#wheel.advance(nowMs, (connection) => connection.timedOut());

@@ -91,6 +91,7 @@ export class HttpExchange implements Activity {
     if (this.#connection.isClosed || !this.#connection.hasSession) return undefined;
     this.#connection.engine.pump(this.#connection);
     this.#regulate();
+    this.#connection.rearm();
     return rest;
   }
 
@@ -126,7 +127,6 @@ export class HttpExchange implements Activity {
     if (this.session.queuedBytes > bufferSize) connection.socket.pause();
     else if (connection.socket.isPaused() && !(this.#isBodyDone && connection.hasInput))
       connection.socket.resume();
-    connection.rearm();
   }
 
   packet(
@@ -135,7 +135,7 @@ export class HttpExchange implements Activity {
     nowMs: number,
     shared: SharedFrames | undefined,
   ): void {
-    const { session } = this;
+    const { session, patienceMs } = this;
     switch (session.receive(packet, seq, nowMs)) {
       case "data":
         this.#response(packet, shared);
@@ -159,6 +159,8 @@ export class HttpExchange implements Activity {
     }
     connection.engine.pump(connection);
     if (!this.#isBodyDone || session.hasQueued || connection.socket.isPaused()) this.#regulate();
+    // Only what changes the client's duty moves its deadline: a packet alone is no sign of the client.
+    if (this.patienceMs !== patienceMs) connection.rearm();
   }
 
   /** The session gets a new owner, who may keep it open for long. */

@@ -1,6 +1,11 @@
 import { connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { type Connmgr, eventually, type StartOptions, startConnmgr } from "../../../../test/connmgr/fixture.ts";
+import {
+  type Connmgr,
+  eventually,
+  type StartOptions,
+  startConnmgr,
+} from "../../../../test/connmgr/fixture.ts";
 
 let connmgr: Connmgr;
 const start = async (options: StartOptions = {}) => {

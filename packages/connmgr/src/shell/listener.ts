@@ -127,7 +127,8 @@ export class Listener {
         engine.accept(socket, origin ?? originOf(socket));
       },
     );
-    server.on("tlsClientError", (error) => {
+    server.on("tlsClientError", (error, socket) => {
+      socket.destroy(); // one that took too long is still open
       engine.count("tls handshake");
       this.#options.log.debug("tls handshake failed", { error: error.message });
     });
