@@ -132,6 +132,7 @@ export class ProxyRig {
       acceptCalls: call(this.accepts),
       controlInit: (frame: Buffer) => this.#control("", frame),
       controlStream: (to: string, frame: Buffer) => this.#control(to, frame),
+      toSibling: () => {},
     } as unknown as EngineSockets;
     this.engine = new Engine({
       instanceId: "proxy",

@@ -46,13 +46,16 @@ export function endpoints(config: Config): Endpoints {
     wsControlInit: proxy(all.wsControlInit),
     wsControlStream: proxy(all.wsControlStream),
     proxyStats: proxy(all.proxyStats),
-    // Compat: commands go to the first worker only.
-    proxyCommand:
-      config.worker?.role === "proxy" ? proxy(all.proxyCommand) : proxy(all.proxyCommand).slice(0, 1),
+    proxyCommand: proxy(all.proxyCommand),
     intreqIn: proxy(all.intreqIn),
     intreqInStream: proxy(all.intreqInStream),
     intreqOut: proxy(all.intreqOut),
   };
+}
+
+/** Where each worker of the proxy takes requests that come back, by slot; none if there is one only. */
+export function retryOfWorkers(config: Config): readonly string[] {
+  return slots(listed(config).retry, workersOf(config, "proxy"));
 }
 
 /**
@@ -66,11 +69,16 @@ function perWorker(
   const count = workersOf(config, role);
   const { worker } = config;
   return (specs) => {
-    const [only] = specs;
-    if (count === 1 || specs.length !== 1 || !only?.startsWith("ipc:")) return specs;
-    if (worker?.role === role) return [`${only}-${worker.slot}`];
-    return Array.from({ length: count }, (_, slot) => `${only}-${slot}`);
+    const all = slots(specs, count);
+    if (all.length === 0) return specs;
+    return worker?.role === role ? [all[worker.slot] as string] : all;
   };
+}
+
+function slots(specs: readonly string[], count: number): string[] {
+  const [only] = specs;
+  if (count === 1 || specs.length !== 1 || !only?.startsWith("ipc:")) return [];
+  return Array.from({ length: count }, (_, slot) => `${only}-${slot}`);
 }
 
 function listed(config: Config): Endpoints {

@@ -4,6 +4,7 @@ import {
   globalSettings,
   handlerSettings,
   proxySettings,
+  retryOfWorkers,
   runnerSettings,
   workersOf,
 } from "@pushpin/config";
@@ -25,6 +26,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const ownClient = services.includes("httpclient");
   const keys = new KeyStore(config.directory, log);
   const addresses = endpoints(config);
+  const siblings = retryOfWorkers(config);
   const { stats_connection_ttl, stats_connection_send, batch_frames } =
     config.read(globalSettings);
   const mode = settings.ipc_file_mode === undefined ? {} : { ipcFileMode: settings.ipc_file_mode };
@@ -61,6 +63,9 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     log,
     stats,
     sockets: () => sockets as ProxySockets,
+    ...(siblings.length === 0
+      ? {}
+      : { worker: { slot: context.arguments.slot, count: siblings.length } }),
   });
   engine.routes = RouteTable.parse([], () => {});
   let sockets: ProxySockets | undefined;
@@ -78,6 +83,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     instanceId,
     endpoints: addresses,
     settings,
+    siblings,
     batchFirst: ownClient && batch_frames,
     log,
     engine,

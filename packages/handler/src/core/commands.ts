@@ -69,6 +69,32 @@ export function runCommand(
   }
 }
 
+/**
+ * Joins what the workers of the proxy say to one answer. A connection is known to one of them:
+ * lists are joined, and need all of them; for anything else one success is enough.
+ */
+export function collectReplies(
+  workers: number,
+  done: (result: RpcResult) => void,
+): (result: RpcResult) => void {
+  const results: RpcResult[] = [];
+  return (result) => {
+    results.push(result);
+    if (results.length < workers) return;
+    const [only] = results;
+    if (workers === 1 && only !== undefined) {
+      done(only);
+      return;
+    }
+    const failed = results.find((one) => !one.success);
+    const lists = results.flatMap((one) =>
+      one.success && Array.isArray(one.value) ? one.value : [],
+    );
+    const other = results.find((one) => one.success && !Array.isArray(one.value));
+    done(other ?? failed ?? { success: true, value: lists });
+  };
+}
+
 function connCheck(target: CommandTarget, args: TnetMap, reply: Reply): void {
   const given = args.get("ids");
   if (!Array.isArray(given) || given.some((one) => typeof one !== "string"))

@@ -5,7 +5,7 @@ import type { Logger } from "@pushpin/log";
 import type { Result, TnetInput, TnetMap } from "@pushpin/tnetstrings";
 import { decodeStatsPacket, readConnectionMaxima, type StatsRecorder } from "@pushpin/stats";
 import type { RpcReply, RpcResult } from "@pushpin/zrpc";
-import { type CommandTarget, runCommand, type ZmqUris } from "../core/commands.ts";
+import { type CommandTarget, collectReplies, runCommand, type ZmqUris } from "../core/commands.ts";
 import type { ControlTarget } from "../core/control-api.ts";
 import { HandlerCore, TICK_MS } from "../core/handler-core.ts";
 import type { CoreSettings, HandlerOutputs } from "../core/services.ts";
@@ -140,7 +140,10 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   }
 
   askProxy(method: string, args: TnetInput, done: (result: RpcResult) => void): void {
-    this.#options.sockets().proxyCommand.callLater(method, args, done);
+    const workers = this.#options.sockets().proxyCommands;
+    if (workers.length === 0) return done({ success: false, condition: "service-unavailable" });
+    const collect = collectReplies(workers.length, done);
+    for (const one of workers) one.callLater(method, args, collect);
   }
 
   publishWithReceipts(

@@ -30,7 +30,8 @@ export class HandlerSockets {
   readonly clients: ResponderSockets;
   readonly requests: InitiatorSockets;
   readonly retry: ZmqSocket;
-  readonly proxyCommand: RpcClient;
+  /** One for each worker of the proxy. */
+  readonly proxyCommands: readonly RpcClient[];
   /** Absent without `state_spec`. */
   readonly store: RpcClient | undefined;
   readonly #wsControl: ZmqSocket;
@@ -42,23 +43,23 @@ export class HandlerSockets {
     clients: ResponderSockets;
     requests: InitiatorSockets;
     retry: ZmqSocket;
-    proxyCommand: RpcClient;
+    proxyCommands: readonly RpcClient[];
     store: RpcClient | undefined;
     wsControl: ZmqSocket;
     sub: ZmqSocket | undefined;
     proxyStats: ZmqSocket | undefined;
     others: readonly { close(): Promise<void> }[];
   }) {
-    const { clients, requests, retry, proxyCommand, store, wsControl, sub, others } = parts;
+    const { clients, requests, retry, proxyCommands, store, wsControl, sub, others } = parts;
     this.clients = clients;
     this.requests = requests;
     this.retry = retry;
-    this.proxyCommand = proxyCommand;
+    this.proxyCommands = proxyCommands;
     this.store = store;
     this.#wsControl = wsControl;
     this.#sub = sub;
     this.#proxyStats = parts.proxyStats;
-    this.#all = [clients, requests, retry, proxyCommand, wsControl, ...others];
+    this.#all = [clients, requests, retry, ...proxyCommands, wsControl, ...others];
   }
 
   static async open(
@@ -150,11 +151,15 @@ export class HandlerSockets {
       });
       others.push(proxyStats);
     }
-    const proxyCommand = await RpcClient.open({
-      ...shared,
-      addr: connect(addresses.proxyCommand),
-      timeoutMs: PROXY_COMMAND_TIMEOUT_MS,
-    });
+    const proxyCommands: RpcClient[] = [];
+    for (const spec of addresses.proxyCommand)
+      proxyCommands.push(
+        await RpcClient.open({
+          ...shared,
+          addr: connect([spec]),
+          timeoutMs: PROXY_COMMAND_TIMEOUT_MS,
+        }),
+      );
     const store =
       settings.state_spec.length === 0
         ? undefined
@@ -169,7 +174,7 @@ export class HandlerSockets {
       clients,
       requests,
       retry,
-      proxyCommand,
+      proxyCommands,
       store,
       wsControl,
       sub,

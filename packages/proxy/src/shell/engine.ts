@@ -20,6 +20,7 @@ import {
   encodeAcceptRequest,
   encodeControlPacket,
   encodePairs,
+  encodeRetryPacket,
   type InspectResult,
   type RequestState,
   type RpcResult,
@@ -63,6 +64,8 @@ export interface EngineSockets {
   readonly acceptCalls: RpcClient;
   controlInit(frame: Buffer): void;
   controlStream(to: string, frame: Buffer): void;
+  /** To another worker of the proxy, where the handler's retries go. */
+  toSibling(slot: number, frame: Buffer): void;
 }
 
 export interface EngineOptions {
@@ -77,6 +80,8 @@ export interface EngineOptions {
   readonly log: Logger;
   readonly stats: StatsRecorder;
   readonly sockets: () => EngineSockets;
+  /** Which of how many workers this is; absent: the only one. */
+  readonly worker?: { readonly slot: number; readonly count: number };
 }
 
 /** Where the packets of a session go when not to a connection manager or the HTTP client. */
@@ -162,6 +167,14 @@ export class Engine {
         forwardedForTrusted: settings.x_forwarded_for_trusted,
         upstreamKey: keys.verification(settings.upstream_key),
         shareAll: options.shareAll,
+        siblings:
+          options.worker === undefined
+            ? undefined
+            : {
+                ...options.worker,
+                handOver: (slot, retry) =>
+                  options.sockets().toSibling(slot, encode(encodeRetryPacket(retry))),
+              },
       },
       this.#sockJs,
       () => this.routes,

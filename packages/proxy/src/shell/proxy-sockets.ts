@@ -16,6 +16,8 @@ export interface ProxySocketsOptions {
   readonly instanceId: string;
   readonly endpoints: Endpoints;
   readonly settings: ProxySettings;
+  /** Where the workers of the proxy take what comes back, by slot; none: there is one only. */
+  readonly siblings: readonly string[];
   /** The HTTP client is ours and takes several packets in a frame. */
   readonly batchFirst: boolean;
   readonly log: Logger;
@@ -32,12 +34,15 @@ export class ProxySockets implements EngineSockets {
   readonly acceptCalls: RpcClient;
   readonly #controlInit: ZmqSocket;
   readonly #controlStream: ZmqSocket;
+  /** By slot; none where this worker is the only one. */
+  readonly #siblings: readonly ZmqSocket[];
   readonly #all: readonly { close(): Promise<void> }[];
 
   private constructor(
-    parts: Omit<EngineSockets, "controlInit" | "controlStream">,
+    parts: Omit<EngineSockets, "controlInit" | "controlStream" | "toSibling">,
     controlInit: ZmqSocket,
     controlStream: ZmqSocket,
+    siblings: readonly ZmqSocket[],
     others: readonly { close(): Promise<void> }[],
   ) {
     this.clients = parts.clients;
@@ -48,6 +53,7 @@ export class ProxySockets implements EngineSockets {
     this.acceptCalls = parts.acceptCalls;
     this.#controlInit = controlInit;
     this.#controlStream = controlStream;
+    this.#siblings = siblings;
     this.#all = others;
   }
 
@@ -89,6 +95,12 @@ export class ProxySockets implements EngineSockets {
           onRequest: (method, args, _from, reply) => reply(runCommand(engine, method, args)),
         }),
       );
+    const siblings: ZmqSocket[] = [];
+    for (const spec of options.siblings)
+      siblings.push(
+        await ZmqSocket.open({ ...shared, type: "dealer", ...connect([spec]), onMessage: () => {} }),
+      );
+    others.push(...siblings);
     let internal: ResponderSockets | undefined;
     if (endpoints.intreqIn.length > 0)
       internal = await ResponderSockets.open({
@@ -126,8 +138,13 @@ export class ProxySockets implements EngineSockets {
       { clients, backends, internal, zhttpTargets, inspectCalls, acceptCalls },
       controlInit,
       controlStream,
+      siblings,
       others,
     );
+  }
+
+  toSibling(slot: number, frame: Buffer): void {
+    this.#siblings[slot]?.send([EMPTY, frame]);
   }
 
   controlInit(frame: Buffer): void {

@@ -201,7 +201,13 @@ export class ClientRequest implements SessionEnd {
     this.#release();
   }
 
-  /** The handler has it now. */
+  /** Asks the connection manager to let go of it; `proceeded` follows. */
+  beginHandoff(): void {
+    this.session.handoffStart();
+    this.#ports.pump(this.session);
+  }
+
+  /** Another process has it now. */
   handOver(): void {
     this.session.forget();
     this.end("accept");

@@ -413,10 +413,7 @@ export class HttpRelay implements ClientListener, BackendListener {
     }
     this.#phase = "handing-off";
     this.#waitingFor = this.#clients.length;
-    for (const client of [...this.#clients]) {
-      client.session.handoffStart();
-      this.#ports.pump(client.session);
-    }
+    for (const client of [...this.#clients]) client.beginHandoff();
   }
 
   #callAccept(): void {

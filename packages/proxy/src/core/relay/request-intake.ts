@@ -5,6 +5,7 @@ import type { Packet, ResponseHead, Session } from "@pushpin/zhttp";
 import type { InspectResult, RequestState, RetryPacket } from "@pushpin/zrpc";
 import { readJsonpRequest } from "../jsonp-request.ts";
 import { adHocRoute, type Route, type RouteTable } from "../routes/route-table.ts";
+import { ownerOf, SiblingHandoff, type Siblings } from "../sockjs/sibling-handoff.ts";
 import { type SockJsManager, sockJsPath } from "../sockjs/sockjs-manager.ts";
 import { ClientRequest, type ClientRequestInfo } from "./client-request.ts";
 import { HttpRelay } from "./http-relay.ts";
@@ -28,6 +29,8 @@ export interface IntakeSettings {
   readonly upstreamKey: VerificationKey | undefined;
   /** The handler wants to see every request: equal ones share one request to the backend. */
   readonly shareAll: boolean;
+  /** Absent where this worker is the only one. */
+  readonly siblings?: Siblings | undefined;
 }
 
 interface Given {
@@ -124,7 +127,7 @@ export class RequestIntake {
       const client = this.#client(session, { ...own, jsonp: undefined });
       body.add(packet.body, packet.more);
       new Prefetch(client, body, REQUEST_BODY_KEPT_MAX_BYTES + 1, () =>
-        this.#sockJs.request(client, route, path, body),
+        this.#sockJsRequest(client, route, path, body),
       ).start();
       return;
     }
@@ -164,6 +167,19 @@ export class RequestIntake {
     };
     if (body.isComplete) go();
     else new Prefetch(client, body, PREFETCH_BYTES, go).start();
+  }
+
+  /** All requests of a session over polls meet at one worker, wherever they come in. */
+  #sockJsRequest(client: ClientRequest, route: Route, path: string, body: RequestBody): void {
+    const { siblings } = this.#settings;
+    const key =
+      siblings === undefined || !body.isComplete || !body.isKept
+        ? undefined
+        : this.#sockJs.sessionKey(route, path);
+    const owner = key === undefined ? undefined : ownerOf(key, siblings?.count ?? 1);
+    if (siblings === undefined || owner === undefined || owner === siblings.slot)
+      this.#sockJs.request(client, route, path, body);
+    else new SiblingHandoff(client, body, (retry) => siblings.handOver(owner, retry)).start();
   }
 
   /** A request of the handler (proxy.md 3.18). */
@@ -214,6 +230,8 @@ export class RequestIntake {
         ? this.routeOf("http", requestData.uri, requestData.headers)
         : named;
     const isTrusted = this.isTrusted(requestData.headers);
+    // The handler never has requests of SockJS: another worker gives its own away.
+    const path = sockJsPath(route, requestData.uri);
     for (const state of requests) {
       const peerAddress = state.peerAddress ?? "";
       const client = this.#client(resume(state), {
@@ -224,8 +242,8 @@ export class RequestIntake {
         peerAddress,
         logicalAddress: this.addressOf(requestData.headers, peerAddress, isTrusted),
         isTrusted,
-        isInternal: false,
-        isRetry: true,
+        isInternal: path !== undefined,
+        isRetry: path === undefined,
         debug: state.debug ?? false,
         autoCrossOrigin: state.autoCrossOrigin ?? false,
         jsonp:
@@ -244,7 +262,8 @@ export class RequestIntake {
       }
       const body = new RequestBody();
       body.add(requestData.body, false);
-      this.#relay(client, route, body, inspect);
+      if (path === undefined) this.#relay(client, route, body, inspect);
+      else this.#sockJs.request(client, route, path, body);
     }
   }
 

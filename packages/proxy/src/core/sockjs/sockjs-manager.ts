@@ -98,6 +98,12 @@ export class SockJsManager implements PollingOwner {
     this.#transport(client, route, parts[2] as string, parts[3] as string, body);
   }
 
+  /** The key of the session over polls that a request belongs to; undefined if to none. */
+  sessionKey(route: Route, path: string): string | undefined {
+    const sid = /^\/[^/.]+\/([^/.]+)\/(?:xhr|jsonp)(?:_send)?$/.exec(path)?.[1];
+    return sid === undefined ? undefined : keyOf(route, sid);
+  }
+
   /** A WebSocket below the prefix: the client's side for the relay, or undefined for a 404. */
   webSocket(path: string): "raw" | "framed" | undefined {
     if (path === "/websocket") return "raw";
