@@ -1,25 +1,37 @@
 // Writes the pages that follow from the code: `npm run docs`. With `--check` it only says whether
 // they are current.
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SECTIONS } from "../../packages/config/dist/index.js";
 import { configPage } from "./config-page.mjs";
 import { limitsPage } from "./limits-page.mjs";
+import { manPages } from "./man-pages.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const isCheck = process.argv.includes("--check");
 const pages = new Map([
-  ["docs/limits.md", () => limitsPage(root)],
-  ["docs/config-reference.md", () => configPage(SECTIONS)],
+  ["docs/limits.md", limitsPage(root)],
+  ["docs/config-reference.md", configPage(SECTIONS)],
+  ...manPages(root, SECTIONS),
 ]);
-for (const [path, make] of pages) {
-  const text = make();
-  if (readOrNothing(`${root}/${path}`) === text) continue;
-  if (!isCheck) writeFileSync(`${root}/${path}`, text);
+for (const [path, text] of pages) {
+  if (readOrNothing(join(root, path)) === text) continue;
+  if (isCheck) stale(path);
   else {
-    console.error(`${path} is not current: run npm run docs`);
-    process.exitCode = 1;
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
   }
+}
+for (const name of readdirSync(join(root, "man"))) {
+  if (pages.has(`man/${name}`)) continue;
+  if (isCheck) stale(`man/${name}`);
+  else rmSync(join(root, "man", name));
+}
+
+function stale(path) {
+  console.error(`${path} is not current: run npm run docs`);
+  process.exitCode = 1;
 }
 
 function readOrNothing(path) {

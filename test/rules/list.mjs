@@ -33,10 +33,13 @@ const named = new RegExp(
   `\\b${spec} ([A-Z]\\d+(?:-[A-Z]?\\d+)?(?:, [A-Z]\\d+(?:-[A-Z]?\\d+)?)*)`,
   "g",
 );
+// A table whose title begins with "operations %s" has the rules in its rows.
+const inRows = /\[\s*"([A-Z]\d+(?:-[A-Z]?\d+)?)",/g;
 for (const directory of ["packages", "runner", "test"])
   for (const path of tests(directory)) {
     const text = readFileSync(join(root, path), "utf8");
-    for (const [, list] of text.matchAll(named))
+    const rows = text.includes(`"${spec} %s`) ? [...text.matchAll(inRows)] : [];
+    for (const [, list] of [...text.matchAll(named), ...rows])
       for (const part of list.split(", ")) {
         const letter = part[0];
         const [from, to = from] = part.replaceAll(letter, "").split("-").map(Number);

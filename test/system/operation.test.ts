@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Backend,
@@ -64,7 +64,7 @@ describe("given a running installation", () => {
       expect(installation.runner.exit).toBeUndefined();
     });
 
-  test("proxy R27, R28: when the routes file is replaced or deleted, then the newest routes are in force", async () => {
+  test("operations C15; proxy R27, R28: when the routes file is replaced or deleted, then the newest routes are in force", async () => {
     const file = join(installation.directory, "routes");
     expect((await HttpStream.whole(`${installation.url}/echo`)).status).toBe(200);
     writeFileSync(`${file}.new`, "other.test test\n");
@@ -77,7 +77,7 @@ describe("given a running installation", () => {
     renameSync(`${file}.new`, file);
     await until("the route to be back", works);
     await until("the complaint", () => /routes:2: /.test(installation.runner.output));
-    await installation.runner.said(/routes loaded with 1 entries/);
+    await installation.runner.said(/routes file changed, reloading[^]*routes loaded with 1 entries/);
     rmSync(file);
     await until("the warning", () =>
       installation.runner.output.includes("unable to open routes file"),
@@ -140,6 +140,29 @@ describe("given separate log files", () => {
     expect(readFileSync(file, "utf8")).toMatch(
       /^\[INFO\] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} GET .* code=200/m,
     );
+  });
+});
+
+describe("given sockets in the file system", () => {
+  let installation: Installation;
+
+  afterEach(() => installation?.stop());
+
+  test("operations C14, C16: when modes are configured, then they are the modes of the sockets", async () => {
+    const group = spawnSync("id", ["-gn"], { encoding: "utf8" }).stdout.trim();
+    installation = await Installation.start({
+      routes: ["* test"],
+      config: {
+        runner: { local_ports: `{rundir}/{ipc_prefix}server?mode=620&group=${group}` },
+        handler: { ipc_file_mode: "660" },
+      },
+    });
+    const run = join(installation.directory, "run");
+    const modeOf = (name: string) => (statSync(join(run, name)).mode & 0o777).toString(8);
+    expect(modeOf("p-server")).toBe("620");
+    expect(modeOf("p-stats")).toBe("660");
+    // Made by the connection manager, for which the handler's key is none.
+    expect(modeOf("p-connmgr-out")).not.toBe("660");
   });
 });
 

@@ -65,7 +65,13 @@ describe("given a whole file in the dialect", () => {
     expect(file.get("s")?.get("k")).toBeUndefined();
   });
 
-  test("when the case of a section or key differs, then it is another one", () => {
+  test("operations C9: when it begins with a byte order mark and has CRLF, then it reads like any other", () => {
+    expect(parseIni("\uFEFF[s]\r\nk=a, b\r\n[t]\r\nk=\r\n")).toEqual(
+      parseIni("[s]\nk=a, b\n[t]\nk=\n"),
+    );
+  });
+
+  test("operations C8: when the case of a section or key differs, then it is another one", () => {
     expect(valueOf("[S]\nk=v\n")).toBeUndefined();
     expect(valueOf("[s]\nK=v\n")).toBeUndefined();
   });
@@ -116,12 +122,20 @@ describe("given typed values", () => {
     ["no", false],
     ["off", false],
     ["0", false],
-  ])("operations 3.3: when a boolean is %j, then it is %j", (text, value) => {
+  ])("operations C1, C2: when a boolean is %j, then it is %j", (text, value) => {
     expect(boolean({ default: !value, about: "" }).parse([text])).toEqual({ ok: true, value });
   });
 
   test("when a list has empty items, then they are left out", () => {
     expect(list({ about: "" }).parse(["a", "", "b"])).toEqual({ ok: true, value: ["a", "b"] });
+  });
+
+  test.each([
+    ["http_port=1, 2", ["1", "2"]],
+    ['http_port="1,2"', ["1,2"]],
+  ])("operations C5, C6: when ports are written as %j, then there are as many as unquoted", (line, ports) => {
+    const items = parseIni(`[runner]\n${line}\n`).get("runner")?.get("http_port")?.items ?? [];
+    expect(runnerSettings.settings.http_port.parse(items)).toEqual({ ok: true, value: ports });
   });
 
   test("when a text has commas, then they belong to it", () => {
@@ -170,7 +184,7 @@ describe("given a configuration file", () => {
     expect(config.read(globalSettings).stats_connection_send).toBe(true);
   });
 
-  test("when sections and keys repeat, then sections merge and the last key wins", () => {
+  test("operations C7: when sections and keys repeat, then sections merge and the last key wins", () => {
     const config = load("[proxy]\ndebug=true\n[handler]\n[proxy]\nlog_from=on\ndebug=no\n");
     expect(config.read(proxySettings)).toMatchObject({ debug: false, log_from: true });
   });
@@ -192,7 +206,12 @@ describe("given a configuration file", () => {
     expect(read).toThrow(expect.objectContaining({ line }) as Error);
   });
 
-  test("when it names variables, then they are expanded in every value", () => {
+  test("operations C3: when a comment stands behind a number, then the number counts", () => {
+    const config = load("[runner]\nclient_buffer_size=4096 ; x\n");
+    expect(config.read(runnerSettings).client_buffer_size).toBe(4096);
+  });
+
+  test("operations C12: when it names variables, then they are expanded in every value", () => {
     const config = load(
       "[global]\nrundir=/r\nipc_prefix=x-\n[handler]\nstats_spec=ipc://{rundir}/{ipc_prefix}s,ipc://{nonsense}\n",
     );
@@ -201,14 +220,14 @@ describe("given a configuration file", () => {
     expect(other.read(handlerSettings).stats_spec).toEqual(["ipc://y-s"]);
   });
 
-  test("when there is a port offset, then it is added to every tcp port, and to no other", () => {
+  test("operations C13: when there is a port offset, then it is added to every tcp port, and to no other", () => {
     const text = "[handler]\npush_in_spec=tcp://127.0.0.1:5560\nstats_spec=ipc://x:5560\n";
     const settings = load(text, { portOffset: 10 }).read(handlerSettings);
     expect(settings.push_in_spec).toEqual(["tcp://127.0.0.1:5570"]);
     expect(settings.stats_spec).toEqual(["ipc://x:5560"]);
   });
 
-  test("when it includes another file, then its own keys win, even empty ones", () => {
+  test("operations C10, C11: when it includes another file, then its own keys win, even empty ones", () => {
     writeFileSync(join(directory, "more.conf"), "[proxy]\nsig_iss=other\ncdn_loop=token\n");
     const config = load("[global]\ninclude=more.conf\n[proxy]\nsig_iss=\n");
     expect(config.read(proxySettings)).toMatchObject({ sig_iss: "", cdn_loop: "token" });
