@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { until } from "./until.ts";
 
 /** A response as it stood in the bytes. */
@@ -32,8 +32,17 @@ export class RawClient {
   }
 
   static open(port: number): Promise<RawClient> {
+    return RawClient.#connect({ port, host: "127.0.0.1" });
+  }
+
+  /** Connects to a unix socket. */
+  static openLocal(path: string): Promise<RawClient> {
+    return RawClient.#connect({ path });
+  }
+
+  static #connect(where: NetConnectOpts): Promise<RawClient> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+      const socket = connect({ ...where, allowHalfOpen: true });
       socket.once("error", reject);
       socket.once("connect", () => resolve(new RawClient(socket)));
     });
