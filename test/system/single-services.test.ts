@@ -222,7 +222,7 @@ describe("given a peer process that has gone mad", () => {
 });
 
 describe("given clients on a unix socket", () => {
-  test("when the configuration has one, then it is there with its mode, and gone after the end", async () => {
+  test("when the configuration has one, then it serves clients, and is gone after the end", async () => {
     rmSync(ground.directory, { recursive: true, force: true });
     ground = await prepareGround({
       routes: [`* ${backend.address}`],
@@ -236,5 +236,9 @@ describe("given clients on a unix socket", () => {
     await until("an answer", () => client.text.includes("\r\n\r\n"));
     expect((await client.response()).body).toBe("xx");
     client.close();
+    const connmgr = running.find((one) => one.name === "connmgr");
+    await connmgr?.stop();
+    expect(connmgr?.exit).toEqual({ code: 0, signal: null });
+    expect(existsSync(path)).toBe(false);
   });
 });
