@@ -85,7 +85,7 @@ describe("given services that are started one by one", () => {
       const startedMs = performance.now();
       for (const one of services) one.child.kill(signal);
       for (const one of services) {
-        expect([one.name, await one.ended()]).toEqual([one.name, { code: 0, signal: null }]);
+        expect([one.name, await one.ended()], one.output).toEqual([one.name, { code: 0, signal: null }]);
         await until("the last words", () => one.output.includes("stopping..."));
       }
       expect(performance.now() - startedMs).toBeLessThan(5500);
