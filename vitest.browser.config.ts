@@ -1,16 +1,8 @@
-import { defineConfig } from "vitest/config";
+import { defineConfig, mergeConfig } from "vitest/config";
+import base from "./vitest.config.ts";
 
 /** A real browser in front of everything; needs Chromium installed. */
-export default defineConfig({
-  resolve: { conditions: ["source"] },
-  ssr: { resolve: { conditions: ["source", "node", "import", "module", "default"] } },
-  test: {
-    include: ["test/browser/**/*.test.ts"],
-    exclude: ["**/node_modules/**", "**/dist/**"],
-    environment: "node",
-    pool: "forks",
-    fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-  },
-});
+export default mergeConfig(
+  { ...base, test: { ...base.test, include: [] } },
+  defineConfig({ test: { include: ["test/browser/**/*.test.ts"], fileParallelism: false } }),
+);

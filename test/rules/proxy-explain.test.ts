@@ -184,6 +184,14 @@ describe("given a route without debug", () => {
   });
 });
 
+test("given very many rules of a host, when a request is explained, then those that do not apply are counted only", () => {
+  const lines = Array.from({ length: 1000 }, (_, i) => `h,path_beg=/no/${i} test`);
+  const rig = make([...lines, "h,id=last test"], { debug: true });
+  const client = rig.request(asking());
+  expect(client.body).toContain("950 other rules of the host do not apply\nroute: line 1001, id last\n");
+  expect(client.body.split("\n").length).toBeLessThan(100);
+});
+
 test("given a route with debug, when a WebSocket asks, then it is told what would be, and nobody is asked", () => {
   const rig = make(`h,debug ${A},over_http`);
   const client = rig.webSocket(asking());

@@ -24,12 +24,8 @@ function pidOf(installation: Installation, service: string): number | undefined 
   const run = join(installation.directory, "run");
   const file = readdirSync(run).find((one) => one.endsWith(".pid") && one.includes(service));
   if (file === undefined) return undefined;
-  try {
-    const pid = Number(readFileSync(join(run, file), "utf8"));
-    return pid > 0 ? pid : undefined;
-  } catch {
-    return undefined; // it ended while we looked
-  }
+  const pid = Number(readFileSync(join(run, file), "utf8"));
+  return pid > 0 ? pid : undefined;
 }
 
 const isAlive = (pid: number) => existsSync(`/proc/${pid}`);

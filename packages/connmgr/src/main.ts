@@ -1,12 +1,5 @@
 import { join } from "node:path";
-import {
-  endpoints,
-  globalSettings,
-  proxySettings,
-  requireEndpoints,
-  runnerSettings,
-  workersOf,
-} from "@pushpin/config";
+import { endpoints, globalSettings, proxySettings, runnerSettings, workersOf } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import { parseLocalAddress, parseTcpAddress } from "./core/listen-address.ts";
@@ -27,7 +20,7 @@ await runDaemon({ name: "connmgr", start });
 async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { config, log, clock, instanceId } = context;
   const runner = config.read(runnerSettings);
-  const addresses = requireEndpoints(endpoints(config), "clients");
+  const addresses = endpoints(config);
   const ipcFileMode = config.read(proxySettings).ipc_file_mode;
   const ownProxy = runner.services.some((one) => one === "proxy" || one === "pushpin-proxy");
   const engine = new Engine(
@@ -98,7 +91,6 @@ function openListeners(
     for (const entry of runner.local_ports)
       wanted.push({ isSecure: false, where: parseLocalAddress(entry) });
   }
-  if (wanted.length === 0) throw new Error("no server ports configured");
   const shared = {
     hasProxyHeader: runner.client_proxy_protocol,
     engine,

@@ -4,7 +4,6 @@ import {
   globalSettings,
   handlerSettings,
   proxySettings,
-  requireEndpoints,
   retryOfWorkers,
   runnerSettings,
   workersOf,
@@ -26,7 +25,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { services } = config.read(runnerSettings);
   const ownClient = services.includes("httpclient");
   const keys = new KeyStore(config.directory, log);
-  const addresses = requireEndpoints(endpoints(config), "clients", "backends");
+  const addresses = endpoints(config);
   const siblings = retryOfWorkers(config);
   const { stats_connection_ttl, stats_connection_send, batch_frames } =
     config.read(globalSettings);

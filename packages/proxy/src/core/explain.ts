@@ -79,6 +79,8 @@ export interface Explanation {
     readonly id: string;
     readonly outcome: string;
   }[];
+  /** Further rules of the host that do not apply, and are not listed. */
+  readonly candidatesLeftOut?: number;
   readonly route: { readonly line: number; readonly id: string } | undefined;
   readonly isGrip: boolean;
   readonly isTrusted: boolean;
@@ -94,6 +96,9 @@ export interface ExplainSettings {
   /** Values that the route sets may be credentials: not everybody may see them. */
   readonly showsRouteHeaders: boolean;
 }
+
+/** Limit: rules that do not apply, of those an explanation lists; the others are counted. */
+export const MISMATCHES_SHOWN_MAX = 50;
 
 const NO_OUTCOMES: readonly string[] = [];
 
@@ -117,8 +122,13 @@ export function explain(
   const secure = scheme === "https" || scheme === "wss";
   const best = routes.find(proto, secure, host, path);
   const route = chosen ?? best;
-  const candidates = routes
-    .candidates(proto, secure, host, path)
+  const rules = routes.candidates(proto, secure, host, path);
+  let mismatches = 0;
+  const candidates = rules
+    .filter(({ mismatch }) => {
+      if (mismatch !== undefined) mismatches += 1;
+      return mismatch === undefined || mismatches <= MISMATCHES_SHOWN_MAX;
+    })
     .map(({ route: one, mismatch }) => ({
       line: one.line,
       id: one.id,
@@ -134,6 +144,9 @@ export function explain(
     request: { method: request.method, uri: request.uri },
     host,
     candidates,
+    ...(mismatches > MISMATCHES_SHOWN_MAX
+      ? { candidatesLeftOut: mismatches - MISMATCHES_SHOWN_MAX }
+      : {}),
     route: route === undefined ? undefined : { line: route.line, id: route.id },
     isGrip: route !== undefined && !route.noGrip,
     isTrusted,
@@ -235,6 +248,8 @@ export function renderExplanation(explanation: Explanation): string {
   const lines = [`${request.method} ${request.uri}`, `host: ${host}`];
   if (candidates.length === 0) lines.push("no route is for this host, and there is no default one");
   for (const { line, id, outcome: why } of candidates) lines.push(`line ${line} (${id}): ${why}`);
+  if (explanation.candidatesLeftOut !== undefined)
+    lines.push(`${explanation.candidatesLeftOut} other rules of the host do not apply`);
   if (route === undefined) {
     lines.push("answer: 502 Route not found");
     return `${lines.join("\n")}\n`;

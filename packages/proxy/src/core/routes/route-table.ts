@@ -1,4 +1,5 @@
 import { fail, ok, type Result } from "@pushpin/tnetstrings";
+import { HostRules } from "./host-rules.ts";
 import { type LineSection, parseRouteLine } from "./route-line.ts";
 
 export interface Target {
@@ -75,7 +76,7 @@ const noFiles: ReadPem = (path) => fail(`failed to open ${path}: not available`)
 
 /** All routes of a file, found by host or id (proxy.md 2.6). */
 export class RouteTable {
-  readonly #domains = new Map<string, Route[]>();
+  readonly #domains = new Map<string, HostRules>();
   readonly #ids = new Map<string, Route | "shared">();
   size = 0;
 
@@ -103,11 +104,12 @@ export class RouteTable {
   }
 
   #add(route: Route): boolean {
-    const rules = this.#domains.get(route.domain) ?? [];
-    const isSame = (one: Route) =>
-      one.proto === route.proto && one.ssl === route.ssl && one.pathBegin === route.pathBegin;
-    if (route.domain !== "" && rules.some(isSame)) return false;
-    if (route.domain !== "") this.#domains.set(route.domain, [...rules, route]);
+    if (route.domain !== "") {
+      const known = this.#domains.get(route.domain);
+      const rules = known ?? new HostRules();
+      if (!rules.add(route)) return false;
+      if (known === undefined) this.#domains.set(route.domain, rules);
+    }
     this.#ids.set(route.id, this.#ids.has(route.id) ? "shared" : route);
     this.size += 1;
     return true;
@@ -120,8 +122,8 @@ export class RouteTable {
     host: string,
     path: string,
   ): { readonly route: Route; readonly mismatch: string | undefined }[] {
-    const rules = this.#domains.get(host) ?? this.#domains.get("*") ?? [];
-    return rules.map((route) => {
+    const rules = this.#domains.get(host) ?? this.#domains.get("*");
+    return (rules?.all ?? []).map((route) => {
       let mismatch: string | undefined;
       if (route.proto !== undefined && route.proto !== proto)
         mismatch = `it is for proto=${route.proto} only`;
@@ -135,15 +137,7 @@ export class RouteTable {
 
   /** The route for a request; the order of the file decides as in the original. */
   find(proto: "http" | "ws", secure: boolean, host: string, path: string): Route | undefined {
-    const rules = this.#domains.get(host) ?? this.#domains.get("*");
-    let best: Route | undefined;
-    for (const rule of rules ?? []) {
-      if (rule.proto !== undefined && rule.proto !== proto) continue;
-      if (rule.ssl !== undefined && rule.ssl !== secure) continue;
-      if (rule.pathBegin !== "" && !path.startsWith(rule.pathBegin)) continue;
-      if (best === undefined || isBetter(rule, best)) best = rule;
-    }
-    return best;
+    return (this.#domains.get(host) ?? this.#domains.get("*"))?.find(proto, secure, path);
   }
 
   byId(id: string): Route | "shared" | undefined {
@@ -152,16 +146,10 @@ export class RouteTable {
 
   /** Every route that can be reached. */
   *all(): IterableIterator<Route> {
-    for (const rules of this.#domains.values()) yield* rules;
+    for (const rules of this.#domains.values()) yield* rules.all;
     for (const route of this.#ids.values())
       if (route !== "shared" && route.domain === "") yield route;
   }
-}
-
-function isBetter(rule: Route, best: Route): boolean {
-  if ((rule.proto === undefined) !== (best.proto === undefined)) return best.proto === undefined;
-  if (rule.pathBegin.length > best.pathBegin.length) return true;
-  return best.ssl === undefined && rule.ssl !== undefined;
 }
 
 function parseRoute(

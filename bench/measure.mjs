@@ -1,0 +1,63 @@
+// Runs one function often enough to be timed, and says what one call costs.
+const SAMPLES = 15;
+const SAMPLE_NS = 20_000_000n;
+
+/** Medians of `SAMPLES` samples of at least 20 ms each, after as long a warm-up. */
+export function measure(name, run) {
+  let rounds = 1;
+  for (;;) {
+    const started = process.hrtime.bigint();
+    for (let i = 0; i < rounds; i += 1) run();
+    if (process.hrtime.bigint() - started >= SAMPLE_NS) break;
+    rounds *= 2;
+  }
+  const samples = [];
+  const heapBefore = bytesAllocated(rounds, run);
+  for (let n = 0; n < SAMPLES; n += 1) {
+    const started = process.hrtime.bigint();
+    for (let i = 0; i < rounds; i += 1) run();
+    samples.push(Number(process.hrtime.bigint() - started) / rounds);
+  }
+  samples.sort((a, b) => a - b);
+  const at = (part) => Math.round(samples[Math.floor(part * (samples.length - 1))]);
+  const result = { name, medianNs: at(0.5), minNs: at(0), maxNs: at(1), bytes: heapBefore };
+  report(result);
+  return result;
+}
+
+/** One thing that takes long enough to be timed once; the median of five. */
+export function measureOnce(name, run) {
+  const samples = [];
+  for (let n = 0; n < 5; n += 1) {
+    const started = process.hrtime.bigint();
+    run();
+    samples.push(Number(process.hrtime.bigint() - started));
+  }
+  samples.sort((a, b) => a - b);
+  const result = { name, medianNs: samples[2], minNs: samples[0], maxNs: samples[4] };
+  report(result);
+  return result;
+}
+
+/** Heap bytes of one call; needs `--expose-gc`, and is left out where a collection came between. */
+function bytesAllocated(rounds, run) {
+  if (globalThis.gc === undefined) return undefined;
+  const calls = Math.min(rounds, 2000);
+  let least = Infinity;
+  for (let n = 0; n < 5; n += 1) {
+    globalThis.gc();
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < calls; i += 1) run();
+    const grown = process.memoryUsage().heapUsed - before;
+    if (grown >= 0) least = Math.min(least, grown / calls);
+  }
+  return least === Infinity ? undefined : Math.round(least);
+}
+
+function report({ name, medianNs, minNs, maxNs, bytes }) {
+  const cell = (ns) =>
+    ns >= 1e6 ? `${(ns / 1e6).toFixed(1)} ms` : ns >= 1e4 ? `${(ns / 1e3).toFixed(1)} µs` : `${ns} ns`;
+  console.log(
+    `${name.padEnd(56)}${cell(medianNs).padStart(10)}   ${cell(minNs)} – ${cell(maxNs)}${bytes === undefined ? "" : `   ${bytes} B`}`,
+  );
+}
