@@ -1,23 +1,49 @@
 import { defineConfig } from "vitest/config";
 
+const shared = {
+  exclude: ["**/node_modules/**", "**/dist/**"],
+  environment: "node" as const,
+  pool: "forks" as const,
+};
+
 export default defineConfig({
   // Tests read the sources of every workspace, so a stale build can never pass for the code.
   resolve: { conditions: ["source"] },
   ssr: { resolve: { conditions: ["source", "node", "import", "module", "default"] } },
   test: {
-    include: [
-      "packages/*/src/**/*.test.ts",
-      "runner/src/**/*.test.ts",
-      "test/system/**/*.test.ts",
-      "test/readme/**/*.test.ts",
-      "test/docs/**/*.test.ts",
-      "test/rules/**/*.test.ts",
-      "test/*.test.ts",
+    projects: [
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: "unit",
+          include: [
+            "packages/*/src/**/*.test.ts",
+            "runner/src/**/*.test.ts",
+            "test/rules/**/*.test.ts",
+            "test/*.test.ts",
+          ],
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...shared,
+          // Whole installations, one after the other and by themselves: they measure.
+          name: "system",
+          include: [
+            "test/system/**/*.test.ts",
+            "test/readme/**/*.test.ts",
+            "test/docs/**/*.test.ts",
+          ],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
     ],
-    exclude: ["**/node_modules/**", "**/dist/**"],
-    environment: "node",
-    pool: "forks",
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
   },
 });

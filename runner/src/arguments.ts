@@ -89,7 +89,15 @@ export function parseRunnerArguments(argv: readonly string[], version: string): 
     .fail((message: string | null, error: Error | undefined) => {
       failure ??= message ?? error?.message ?? "bad arguments";
     });
-  const parsed = parser.parseSync();
+  const given = parser.parseSync();
+  const parsed = {
+    ...given,
+    config: last(given.config),
+    logfile: last(given.logfile),
+    loglevel: last(given.loglevel),
+    port: last(given.port),
+    id: last(given.id),
+  };
   if (parsed.version) return { kind: "exit", code: 0, text: `pushpin ${version}` };
   let help = "";
   parser.showHelp((text) => {
@@ -123,4 +131,9 @@ export function parseRunnerArguments(argv: readonly string[], version: string): 
       routes: parsed.route ?? [],
     },
   };
+}
+
+/** An option given twice is a list, whatever its type says; the last one counts. */
+function last<T>(value: T): T {
+  return Array.isArray(value) ? (value.at(-1) as T) : value;
 }

@@ -4,24 +4,8 @@ import { silentLog } from "@pushpin/log";
 import { type Backend, HttpStream, Installation, until } from "@pushpin/testkit";
 import { type SocketType, ZmqSocket } from "@pushpin/zmq";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { GARBAGE } from "../garbage.ts";
 import { startGripBackend } from "../grip-backend.ts";
-
-/** What a broken, old or hostile peer may send. */
-const GARBAGE = [
-  Buffer.alloc(0),
-  Buffer.from("garbage"),
-  Buffer.from("T"),
-  Buffer.from("J{"),
-  Buffer.from("T99999999999:x,"),
-  Buffer.from(`T${"9:".repeat(2000)}`),
-  Buffer.from("T4:type,0:,}"),
-  Buffer.from("T0:}"),
-  Buffer.from('J{"items":[{}]}'),
-  Buffer.from("T24:2:id,1:1,4:from,1:x,3:seq,1:0#}"),
-  Buffer.from("B3:abc,"),
-  Buffer.alloc(100_000, 0xff),
-  Buffer.from(`T${"l".repeat(70)}`),
-];
 
 /** Internal sockets: name of the file, and who may connect to it. */
 const INTERNAL: readonly (readonly [string, SocketType])[] = [

@@ -24,8 +24,12 @@ function pidOf(installation: Installation, service: string): number | undefined 
   const run = join(installation.directory, "run");
   const file = readdirSync(run).find((one) => one.endsWith(".pid") && one.includes(service));
   if (file === undefined) return undefined;
-  const pid = Number(readFileSync(join(run, file), "utf8"));
-  return pid > 0 ? pid : undefined;
+  try {
+    const pid = Number(readFileSync(join(run, file), "utf8"));
+    return pid > 0 ? pid : undefined;
+  } catch {
+    return undefined; // it ended while we looked
+  }
 }
 
 const isAlive = (pid: number) => existsSync(`/proc/${pid}`);

@@ -1,4 +1,5 @@
 import type { Config } from "./config.ts";
+import { ConfigError } from "./config-error.ts";
 import { runnerSettings } from "./settings/global.ts";
 import { handlerSettings } from "./settings/handler.ts";
 import { proxySettings } from "./settings/proxy.ts";
@@ -128,6 +129,32 @@ function listed(config: Config): Endpoints {
     intreqInStream: first(proxy.intreq_in_stream_specs, handler.proxy_intreq_out_stream_specs),
     intreqOut: first(proxy.intreq_out_specs, handler.proxy_intreq_in_specs),
   };
+}
+
+/** What a process cannot do without, and the keys that say it (operations.md 3.7). */
+const NEEDED = {
+  clients: {
+    keys: "connmgr_in_specs, connmgr_in_stream_specs and connmgr_out_specs",
+    names: ["connmgrIn", "connmgrInStream", "connmgrOut"],
+  },
+  heldClients: {
+    keys: "connmgr_in_stream_specs and connmgr_out_specs",
+    names: ["connmgrInStream", "connmgrOut"],
+  },
+  backends: {
+    keys: "connmgr_client_out_specs, connmgr_client_out_stream_specs and connmgr_client_in_specs",
+    names: ["clientOut", "clientOutStream", "clientIn"],
+  },
+} as const;
+
+/** @throws ConfigError `must set …` if there is no way to the clients or backends. */
+export function requireEndpoints(
+  all: Endpoints,
+  ...what: readonly (keyof typeof NEEDED)[]
+): Endpoints {
+  for (const { keys, names } of what.map((one) => NEEDED[one]))
+    if (names.some((name) => all[name].length === 0)) throw new ConfigError(`must set ${keys}`);
+  return all;
 }
 
 function first(...lists: (readonly string[])[]): readonly string[] {

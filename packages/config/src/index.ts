@@ -9,7 +9,7 @@ export {
   type WorkerIdentity,
 } from "./config.ts";
 export { ConfigError } from "./config-error.ts";
-export { type Endpoints, endpoints, retryOfWorkers } from "./endpoints.ts";
+export { type Endpoints, endpoints, requireEndpoints, retryOfWorkers } from "./endpoints.ts";
 export { type Environment, variableOf } from "./environment.ts";
 export { type IniFile, parseIni } from "./ini.ts";
 export { nearestName } from "./nearest-name.ts";

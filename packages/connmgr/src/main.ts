@@ -1,5 +1,12 @@
 import { join } from "node:path";
-import { endpoints, globalSettings, proxySettings, runnerSettings, workersOf } from "@pushpin/config";
+import {
+  endpoints,
+  globalSettings,
+  proxySettings,
+  requireEndpoints,
+  runnerSettings,
+  workersOf,
+} from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import { parseLocalAddress, parseTcpAddress } from "./core/listen-address.ts";
@@ -20,7 +27,7 @@ await runDaemon({ name: "connmgr", start });
 async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { config, log, clock, instanceId } = context;
   const runner = config.read(runnerSettings);
-  const addresses = endpoints(config);
+  const addresses = requireEndpoints(endpoints(config), "clients");
   const ipcFileMode = config.read(proxySettings).ipc_file_mode;
   const ownProxy = runner.services.some((one) => one === "proxy" || one === "pushpin-proxy");
   const engine = new Engine(
@@ -91,6 +98,7 @@ function openListeners(
     for (const entry of runner.local_ports)
       wanted.push({ isSecure: false, where: parseLocalAddress(entry) });
   }
+  if (wanted.length === 0) throw new Error("no server ports configured");
   const shared = {
     hasProxyHeader: runner.client_proxy_protocol,
     engine,

@@ -65,7 +65,11 @@ export function parseArguments(
       describe: "0 error, 1 warn, 2 info, 3 debug, 4 trace",
     })
     .option("verbose", { type: "boolean", default: false, describe: "same as --loglevel=3" })
-    .option("ipc-prefix", { type: "string", requiresArg: true, describe: "prefix of internal endpoints" })
+    .option("ipc-prefix", {
+      type: "string",
+      requiresArg: true,
+      describe: "prefix of internal endpoints",
+    })
     .option("port-offset", {
       type: "number",
       requiresArg: true,
@@ -78,7 +82,7 @@ export function parseArguments(
       nargs: 1,
       describe: "a line of a routes file; replaces the file",
     })
-    .option("slot", { type: "number", default: 0, describe: "worker number" })
+    .option("slot", { type: "number", requiresArg: true, default: 0, describe: "worker number" })
     .option("log-json", { type: "boolean", default: false, describe: "log JSON lines" })
     .option("quiet-check", { type: "boolean", hidden: true })
     .strictOptions()
@@ -100,25 +104,33 @@ export function parseArguments(
     help = text;
   });
   if (parsed.help) return { kind: "exit", code: 0, text: help };
-  if (failure === undefined && !(Number.isInteger(parsed.loglevel) && parsed.loglevel >= 0))
+  const loglevel = last(parsed.loglevel);
+  const portOffset = last(parsed.portOffset);
+  const slot = last(parsed.slot);
+  if (failure === undefined && !(Number.isInteger(loglevel) && loglevel >= 0))
     failure = "log level must be greater than or equal to 0";
-  if (failure === undefined && !isCount(parsed.portOffset))
+  if (failure === undefined && !isCount(portOffset))
     failure = "port offset must be greater than or equal to 0";
-  if (failure === undefined && !isCount(parsed.slot))
+  if (failure === undefined && !isCount(slot))
     failure = "slot must be greater than or equal to 0";
   if (failure !== undefined)
     return { kind: "exit", code: 1, text: `error: ${inOwnWords(failure)}\n\n${help}` };
   return {
     kind: "run",
     arguments: {
-      config: parsed.config,
-      logfile: parsed.logfile,
-      loglevel: parsed.verbose ? 3 : Math.min(parsed.loglevel, 4),
-      ipcPrefix: parsed.ipcPrefix,
-      portOffset: parsed.portOffset,
+      config: last(parsed.config),
+      logfile: last(parsed.logfile),
+      loglevel: parsed.verbose ? 3 : Math.min(loglevel, 4),
+      ipcPrefix: last(parsed.ipcPrefix),
+      portOffset,
       routes: parsed.route ?? [],
-      slot: parsed.slot,
+      slot,
       logJson: parsed.logJson,
     },
   };
+}
+
+/** An option given twice is a list, whatever its type says; the last one counts. */
+function last<T>(value: T): T {
+  return Array.isArray(value) ? (value.at(-1) as T) : value;
 }

@@ -1,4 +1,10 @@
-import { endpoints, globalSettings, type HandlerSettings, handlerSettings } from "@pushpin/config";
+import {
+  endpoints,
+  globalSettings,
+  type HandlerSettings,
+  handlerSettings,
+  requireEndpoints,
+} from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import type { Logger } from "@pushpin/log";
 import { StatsRecorder } from "@pushpin/stats";
@@ -46,7 +52,8 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     stats,
     sockets: () => sockets as HandlerSockets,
   });
-  sockets = await HandlerSockets.open(instanceId, endpoints(config), settings, log, engine);
+  const addresses = requireEndpoints(endpoints(config), "heldClients");
+  sockets = await HandlerSockets.open(instanceId, addresses, settings, log, engine);
   if (publisher?.isWanted("conn")) sockets.followProxyConnections(true);
   const metrics = await openMetrics(settings, stats, log);
   // The port last: who can reach it can publish.

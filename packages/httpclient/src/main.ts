@@ -1,4 +1,4 @@
-import { endpoints, httpclientSettings, proxySettings } from "@pushpin/config";
+import { endpoints, httpclientSettings, proxySettings, requireEndpoints } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { ResponderSockets } from "@pushpin/zhttp/sockets";
 import { AddressPolicy } from "./shell/address-policy.ts";
@@ -10,7 +10,7 @@ const GRACE_MS = 2000;
 await runDaemon({ name: "httpclient", start });
 
 async function start({ config, log, clock, instanceId }: DaemonContext): Promise<DaemonHandle> {
-  const addresses = endpoints(config);
+  const addresses = requireEndpoints(endpoints(config), "backends");
   const settings = config.read(httpclientSettings);
   const ipcFileMode = config.read(proxySettings).ipc_file_mode;
   const engine = new Engine(

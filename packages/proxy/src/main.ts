@@ -4,6 +4,7 @@ import {
   globalSettings,
   handlerSettings,
   proxySettings,
+  requireEndpoints,
   retryOfWorkers,
   runnerSettings,
   workersOf,
@@ -25,7 +26,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { services } = config.read(runnerSettings);
   const ownClient = services.includes("httpclient");
   const keys = new KeyStore(config.directory, log);
-  const addresses = endpoints(config);
+  const addresses = requireEndpoints(endpoints(config), "clients", "backends");
   const siblings = retryOfWorkers(config);
   const { stats_connection_ttl, stats_connection_send, batch_frames } =
     config.read(globalSettings);

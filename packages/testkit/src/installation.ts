@@ -40,6 +40,47 @@ export function makeTestDirectory(): string {
   return mkdtempSync(join(tmpdir(), "pp-"));
 }
 
+/** Ports and files of one installation, before anything is started. */
+export interface Ground {
+  readonly directory: string;
+  readonly configFile: string;
+  readonly port: number;
+  readonly controlPort: number;
+  readonly pushPort: number;
+  readonly subPort: number;
+  readonly commandPort: number;
+}
+
+/** A directory with configuration and routes on free ports. */
+export async function prepareGround(options: InstallationOptions): Promise<Ground> {
+  const directory = makeTestDirectory();
+  const [port = 0, controlPort = 0, pushPort = 0, subPort = 0, commandPort = 0] =
+    await freePorts(5);
+  mkdirSync(join(directory, "run"));
+  writeFileSync(join(directory, "routes"), `${options.routes.join("\n")}\n`);
+  const config: Sections = {
+    global: { include: "{libdir}/internal.conf", rundir: "run", ipc_prefix: "p-" },
+    runner: {
+      services: "connmgr,httpclient,proxy,handler",
+      http_port: `127.0.0.1:${port}`,
+      logdir: "log",
+      log_level: 2,
+    },
+    proxy: { routesfile: "routes", sig_key: "changeme" },
+    handler: {
+      push_in_spec: `tcp://127.0.0.1:${pushPort}`,
+      push_in_sub_specs: `tcp://127.0.0.1:${subPort}`,
+      push_in_http_addr: "127.0.0.1",
+      push_in_http_port: controlPort,
+      command_spec: `tcp://127.0.0.1:${commandPort}`,
+      stats_spec: "ipc://{rundir}/{ipc_prefix}stats",
+    },
+  };
+  const configFile = join(directory, "pushpin.conf");
+  writeFileSync(configFile, renderConfig(config, options.config ?? {}));
+  return { directory, configFile, port, controlPort, pushPort, subPort, commandPort };
+}
+
 /** Everything started by the runner, on free ports, in a directory of its own. */
 export class Installation {
   readonly directory: string;
@@ -50,15 +91,13 @@ export class Installation {
   readonly commandPort: number;
   readonly runner: TestProcess;
 
-  private constructor(directory: string, ports: readonly number[], runner: TestProcess) {
-    this.directory = directory;
-    [
-      this.port = 0,
-      this.controlPort = 0,
-      this.pushPort = 0,
-      this.subPort = 0,
-      this.commandPort = 0,
-    ] = ports;
+  private constructor(ground: Ground, runner: TestProcess) {
+    this.directory = ground.directory;
+    this.port = ground.port;
+    this.controlPort = ground.controlPort;
+    this.pushPort = ground.pushPort;
+    this.subPort = ground.subPort;
+    this.commandPort = ground.commandPort;
     this.runner = runner;
   }
 
@@ -77,30 +116,7 @@ export class Installation {
 
   /** Starts the runner, and does not wait. */
   static async launch(options: InstallationOptions): Promise<Installation> {
-    const directory = makeTestDirectory();
-    const ports = await freePorts(5);
-    const [port = 0, controlPort = 0, pushPort = 0, subPort = 0, commandPort = 0] = ports;
-    mkdirSync(join(directory, "run"));
-    writeFileSync(join(directory, "routes"), `${options.routes.join("\n")}\n`);
-    const config: Sections = {
-      global: { include: "{libdir}/internal.conf", rundir: "run", ipc_prefix: "p-" },
-      runner: {
-        services: "connmgr,httpclient,proxy,handler",
-        http_port: `127.0.0.1:${port}`,
-        logdir: "log",
-        log_level: 2,
-      },
-      proxy: { routesfile: "routes", sig_key: "changeme" },
-      handler: {
-        push_in_spec: `tcp://127.0.0.1:${pushPort}`,
-        push_in_sub_specs: `tcp://127.0.0.1:${subPort}`,
-        push_in_http_addr: "127.0.0.1",
-        push_in_http_port: controlPort,
-        command_spec: `tcp://127.0.0.1:${commandPort}`,
-        stats_spec: "ipc://{rundir}/{ipc_prefix}stats",
-      },
-    };
-    writeFileSync(join(directory, "pushpin.conf"), renderConfig(config, options.config ?? {}));
+    const ground = await prepareGround(options);
     const runner = new TestProcess(
       "pushpin",
       [
@@ -110,9 +126,9 @@ export class Installation {
         "--merge-output",
         ...(options.arguments ?? []),
       ],
-      { cwd: directory, ...(options.env === undefined ? {} : { env: options.env }) },
+      { cwd: ground.directory, ...(options.env === undefined ? {} : { env: options.env }) },
     );
-    return new Installation(directory, ports, runner);
+    return new Installation(ground, runner);
   }
 
   get url(): string {

@@ -123,11 +123,14 @@ export class ZmqSocket {
       .catch((error: unknown) => this.#notSent(frames, error));
   }
 
+  /** SUB. A closed socket wants nothing any more, so both of these may come late. */
   subscribe(topic: string): void {
+    if (this.#closed) return;
     (this.#native as Subscriber).subscribe(Buffer.from(topic, "latin1"));
   }
 
   unsubscribe(topic: string): void {
+    if (this.#closed) return;
     (this.#native as Subscriber).unsubscribe(Buffer.from(topic, "latin1"));
   }
 
