@@ -149,6 +149,7 @@ export class FakeInitiator {
         instanceId: "hc",
         policy,
         http2: false,
+        connectTimeoutMs: 10_000,
         timeoutMs: 60_000,
         exchangesMax: 1000,
         ...options,

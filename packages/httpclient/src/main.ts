@@ -23,6 +23,7 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
         denyInternal: settings.deny_internal,
       }),
       http2: settings.http2,
+      connectTimeoutMs: settings.connect_timeout,
       timeoutMs: settings.timeout * 1000,
       exchangesMax: settings.max_open_requests,
     },

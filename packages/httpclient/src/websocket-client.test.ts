@@ -262,7 +262,7 @@ describe("given a WebSocket", () => {
       let sent = 0;
       const pieces: Buffer[] = [];
       let received = 0;
-      for (let isWhole = false; !isWhole; ) {
+      for (let isWhole = false; !isWhole;) {
         while (credits > 0 && sent < bytes) {
           const take = Math.min(credits, bytes - sent, 100_000);
           const body = payload.subarray(sent, sent + take);
@@ -403,7 +403,7 @@ describe("given a WebSocket", () => {
     let credits = 200_000;
     let counted = session.packets.length;
     let sent = 0;
-    for (let quietSince = performance.now(); performance.now() - quietSince < 300; ) {
+    for (let quietSince = performance.now(); performance.now() - quietSince < 300;) {
       for (; credits >= 100_000; credits -= 100_000) {
         session.send({ contentType: "binary", body: Buffer.alloc(100_000) });
         sent += 100_000;

@@ -29,7 +29,17 @@ export const httpclientSettings = section("httpclient", {
     default: true,
     about: "Loopback, private and link-local networks are denied, unless `allow` names them.",
   }),
-  http2: boolean({ default: false, about: "Offer HTTP/2 to backends over TLS." }),
+  http2: boolean({
+    default: true,
+    about: "Speak HTTP/2 with backends that choose it in the TLS handshake.",
+  }),
+  connect_timeout: integer({
+    default: 10_000,
+    min: 1,
+    unit: "ms",
+    about:
+      "Name lookup, connection and TLS handshake of a backend take no longer than this together.",
+  }),
   timeout: integer({
     default: 1800,
     min: 1,

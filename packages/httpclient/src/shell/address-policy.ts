@@ -1,4 +1,4 @@
-import { lookup as systemLookup } from "node:dns";
+import { type LookupAddress, lookup as systemLookup } from "node:dns";
 import { BlockList, isIP, type LookupFunction } from "node:net";
 
 export interface PolicyRules {
@@ -28,7 +28,11 @@ export class AddressPolicy {
   readonly #allow: Expressions;
   readonly #deny: Expressions;
 
-  constructor(rules: PolicyRules) {
+  /** Resolves names, whatever comes of it. */
+  readonly resolve: LookupFunction;
+
+  constructor(rules: PolicyRules, resolve: LookupFunction = systemLookup as LookupFunction) {
+    this.resolve = resolve;
     this.#byDefault = rules.defaultPolicy === "allow";
     this.#allow = new Expressions(rules.allow);
     this.#deny = new Expressions(rules.denyInternal ? [...INTERNAL, ...rules.deny] : rules.deny);
@@ -56,12 +60,14 @@ export class AddressPolicy {
 
   /** Resolves names to the addresses that are permitted; none is an error of its own. */
   readonly lookup: LookupFunction = (hostname, options, done) => {
-    systemLookup(hostname, { ...options, all: true }, (error, addresses) => {
+    this.resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error !== null) {
         done(error, "", 0);
         return;
       }
-      const permitted = addresses.filter(({ address }) => this.permitsAddress(address, hostname));
+      const permitted = (addresses as LookupAddress[]).filter(({ address }) =>
+        this.permitsAddress(address, hostname),
+      );
       const [first] = permitted;
       if (first === undefined) done(policyError(), "", 0);
       else if (options.all)

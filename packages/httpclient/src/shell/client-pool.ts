@@ -1,20 +1,10 @@
-import type { Socket } from "node:net";
 import type { Packet } from "@pushpin/zhttp";
-import { type buildConnector, Client } from "undici";
-import { InterimFilter } from "../core/interim-filter.ts";
 import type { RequestPlan } from "../core/request-plan.ts";
 import type { AddressPolicy } from "./address-policy.ts";
+import { type Connection, Http1Connection, IDLE_MS } from "./connection.ts";
 import { type Connect, connectTo } from "./connector.ts";
+import { NegotiatedConnection, Negotiation } from "./negotiation.ts";
 
-/** A connection nobody used for this long is closed. */
-export const IDLE_MS = 55_000;
-/** Limit: head of a response. Unit: bytes. */
-export const HEAD_MAX_BYTES = 65_536;
-/**
- * A backend that closes a connection which was idle for at least this long may have done so before
- * the request reached it; one that was used a moment ago has seen the request.
- */
-const MAY_HAVE_TIMED_OUT_MS = 1000;
 /** Limit: idle connections kept for one target. */
 const IDLE_PER_TARGET_MAX = 512;
 /** Limit: idle connections kept in all. */
@@ -22,76 +12,20 @@ const IDLE_MAX = 4096;
 /** Limit: targets whose TLS sessions are remembered. */
 const TARGETS_MAX = 4096;
 
-const ignored = (): void => {};
+export interface PoolOptions {
+  readonly policy: AddressPolicy;
+  readonly http2: boolean;
+  /** Name lookup, connection and TLS handshake together. */
+  readonly connectTimeoutMs: number;
+}
 
 interface Target {
   readonly connect: Connect;
   /** The one used last is last. */
-  readonly idle: Connection[];
+  readonly idle: Http1Connection[];
+  /** Where it may turn out that the backend speaks HTTP/2. */
+  readonly negotiation: Negotiation | undefined;
   usedMs: number;
-}
-
-/** One connection to a backend, used by one request at a time. */
-export class Connection {
-  readonly client: Client;
-  readonly origin: string;
-  readonly filter = new InterimFilter();
-  /** When it was given back; undefined while it has never been used. */
-  idleSinceMs: number | undefined;
-  /** The socket failed: a response that ends with it may be cut. */
-  hasFailed = false;
-  isGone = false;
-
-  constructor(plan: RequestPlan, connect: Connect, http2: boolean) {
-    const host = plan.host.includes(":") ? `[${plan.host}]` : plan.host;
-    const shown = plan.socketPath === undefined ? `${host}:${plan.port}` : "localhost";
-    this.origin = `${plan.secure ? "https" : "http"}://${shown}`;
-    this.client = new Client(this.origin, {
-      connect: (_options: buildConnector.Options, done: buildConnector.Callback) =>
-        connect((error, socket) => {
-          if (socket === null) done(error as Error, null);
-          else done(null, this.#watched(socket));
-        }),
-      allowH2: http2,
-      pipelining: 1,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      keepAliveTimeout: IDLE_MS,
-      maxHeaderSize: HEAD_MAX_BYTES,
-    });
-    this.client.on("disconnect", () => {
-      this.isGone = true; // its errors reach the request
-    });
-  }
-
-  get isUsable(): boolean {
-    return !this.isGone && !this.client.destroyed && !this.client.closed;
-  }
-
-  destroy(): void {
-    this.isGone = true;
-    this.client.destroy(null, ignored);
-  }
-
-  #watched(socket: Socket): Socket {
-    this.isGone = false;
-    this.hasFailed = false;
-    // First of all listeners: it must be known when the parser is told the end.
-    socket.on("error", () => {
-      this.hasFailed = true;
-    });
-    if ((socket as { alpnProtocol?: unknown }).alpnProtocol === "h2") return socket;
-    const read = socket.read.bind(socket);
-    socket.read = (bytes?: number): unknown => {
-      const chunk = read(bytes) as Buffer | null;
-      if (chunk === null) return null;
-      const filtered = this.filter.take(chunk);
-      if (typeof filtered !== "string") return filtered;
-      if (filtered === "too-many") socket.destroy(new Error("interim responses without an end"));
-      return null;
-    };
-    return socket;
-  }
 }
 
 /**
@@ -99,14 +33,12 @@ export class Connection {
  * clients at each request, which thousands of held responses make slow.
  */
 export class ClientPool {
-  readonly #policy: AddressPolicy;
-  readonly #http2: boolean;
+  readonly #options: PoolOptions;
   readonly #targets = new Map<string, Target>();
   #idleCount = 0;
 
-  constructor(policy: AddressPolicy, http2: boolean) {
-    this.#policy = policy;
-    this.#http2 = http2;
+  constructor(options: PoolOptions) {
+    this.#options = options;
   }
 
   get idleCount(): number {
@@ -116,27 +48,31 @@ export class ClientPool {
   /** An idle connection, or one that is yet to be made. */
   take(plan: RequestPlan, packet: Packet, nowMs: number): Connection {
     const target = this.#target(plan, packet, nowMs);
+    if (target.negotiation?.mayBeHttp2) return target.negotiation.take(nowMs);
     for (let one = target.idle.pop(); one !== undefined; one = target.idle.pop()) {
       this.#idleCount -= 1;
       if (one.isUsable) return one;
       one.destroy();
     }
-    return new Connection(plan, target.connect, this.#http2);
+    return new Http1Connection(plan, target.connect);
   }
 
-  /** Whether a request that fails on it unanswered may be sent again. */
-  static mayHaveTimedOut(connection: Connection, nowMs: number): boolean {
-    const { idleSinceMs } = connection;
-    return idleSinceMs !== undefined && nowMs - idleSinceMs >= MAY_HAVE_TIMED_OUT_MS;
-  }
-
-  /** A connection that is yet to be made. */
+  /** One that nobody has used, or that is shared by many requests. */
   open(plan: RequestPlan, packet: Packet, nowMs: number): Connection {
-    return new Connection(plan, this.#target(plan, packet, nowMs).connect, this.#http2);
+    const target = this.#target(plan, packet, nowMs);
+    if (target.negotiation?.mayBeHttp2) return target.negotiation.take(nowMs);
+    return new Http1Connection(plan, target.connect);
+  }
+
+  /** The backend of this plan takes requests over HTTP/1.1 only. */
+  avoidHttp2(plan: RequestPlan): void {
+    this.#targets.get(plan.target)?.negotiation?.avoid();
   }
 
   /** Gives back a connection whose exchange is complete in both directions. */
-  giveBack(plan: RequestPlan, connection: Connection, nowMs: number): void {
+  giveBack(plan: RequestPlan, given: Connection, nowMs: number): void {
+    const connection = given instanceof NegotiatedConnection ? given.http1 : given;
+    if (!(connection instanceof Http1Connection)) return;
     const target = this.#targets.get(plan.target);
     if (
       target === undefined ||
@@ -166,12 +102,17 @@ export class ClientPool {
       }
       this.#idleCount -= idle.length - kept;
       idle.length = kept;
-      if (kept === 0 && nowMs - target.usedMs >= IDLE_MS) this.#targets.delete(key);
+      target.negotiation?.sweep(nowMs);
+      const isUsed = kept > 0 || target.negotiation?.isUsed === true;
+      if (!isUsed && nowMs - target.usedMs >= IDLE_MS) this.#targets.delete(key);
     }
   }
 
   close(): void {
-    for (const { idle } of this.#targets.values()) for (const one of idle) one.destroy();
+    for (const { idle, negotiation } of this.#targets.values()) {
+      for (const one of idle) one.destroy();
+      negotiation?.close();
+    }
     this.#targets.clear();
     this.#idleCount = 0;
   }
@@ -179,13 +120,20 @@ export class ClientPool {
   #target(plan: RequestPlan, packet: Packet, nowMs: number): Target {
     let target = this.#targets.get(plan.target);
     if (target === undefined) {
+      const { http2, policy, connectTimeoutMs } = this.#options;
+      const to = (offersHttp2: boolean): Connect =>
+        connectTo(plan, packet, { policy, http2: offersHttp2, timeoutMs: connectTimeoutMs });
+      // Limit: TARGETS_MAX; the connections of others are not kept, so nothing is shared on them.
+      const isKept = this.#targets.size < TARGETS_MAX;
+      const connect = to(false);
       target = {
-        connect: connectTo(plan, packet, this.#policy, this.#http2),
+        connect,
         idle: [],
+        negotiation:
+          http2 && plan.secure && isKept ? new Negotiation(plan, to(true), connect) : undefined,
         usedMs: nowMs,
       };
-      // Limit: TARGETS_MAX; the connections of others are not kept.
-      if (this.#targets.size < TARGETS_MAX) this.#targets.set(plan.target, target);
+      if (isKept) this.#targets.set(plan.target, target);
     }
     target.usedMs = nowMs;
     return target;

@@ -6,30 +6,35 @@ import { ConnectError, connectCondition } from "../core/condition.ts";
 import type { RequestPlan } from "../core/request-plan.ts";
 import { type AddressPolicy, policyError } from "./address-policy.ts";
 
-/** Name lookup, connection and TLS handshake together. */
-export const CONNECT_TIMEOUT_MS = 10_000;
-/** The next address is tried beside the first after this. */
+/** An address that has not answered by then is left for the next one. */
 const NEXT_ADDRESS_MS = 250;
 
 /** Opens connections to one target; every failure is a `ConnectError`. */
 export type Connect = (done: (error: ConnectError | null, socket: Socket | null) => void) => void;
 
+export interface ConnectOptions {
+  readonly policy: AddressPolicy;
+  /** Offer HTTP/2 in the TLS handshake. */
+  readonly http2: boolean;
+  /** Name lookup, connection and TLS handshake together. */
+  readonly timeoutMs: number;
+}
+
 /** How connections to the target of a request are made. Keeps its TLS sessions, so keep it. */
 export function connectTo(
   plan: RequestPlan,
   packet: Packet,
-  policy: AddressPolicy,
-  http2: boolean,
+  { policy, http2, timeoutMs }: ConnectOptions,
 ): Connect {
   const { secure, socketPath, servername } = plan;
   const restricted = !packet.ignorePolicies;
   const connect = buildConnector({
-    timeout: CONNECT_TIMEOUT_MS,
+    timeout: timeoutMs,
     allowH2: http2,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
     ...(socketPath === undefined ? {} : { socketPath }),
-    ...(restricted ? { lookup: policy.lookup } : {}),
+    lookup: restricted ? policy.lookup : policy.resolve,
     ...(secure
       ? {
           rejectUnauthorized: !packet.ignoreTlsErrors,

@@ -5,6 +5,7 @@ import { INITIAL_CREDITS, KeepAliveSchedule, type Packet, Session } from "@pushp
 import type { ResponderSockets } from "@pushpin/zhttp/sockets";
 import type { AddressPolicy } from "./address-policy.ts";
 import { ClientPool } from "./client-pool.ts";
+import type { ConnectOptions } from "./connector.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { WebSocketExchange } from "./websocket-exchange.ts";
 
@@ -31,6 +32,8 @@ export interface EngineOptions {
   readonly instanceId: string;
   readonly policy: AddressPolicy;
   readonly http2: boolean;
+  /** Name lookup, connection and TLS handshake together take no longer. */
+  readonly connectTimeoutMs: number;
   /** A backend that transfers nothing for this long is given up. */
   readonly timeoutMs: number;
   /** Requests and WebSockets at a time. */
@@ -50,7 +53,8 @@ const SWEEP_TICKS = 10;
 export class Engine {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly policy: AddressPolicy;
+  /** For connections that are not pooled. */
+  readonly connectOptions: ConnectOptions;
   readonly pool: ClientPool;
   /** Sessions refused because there were too many. */
   refused = 0;
@@ -70,8 +74,12 @@ export class Engine {
     this.#options = options;
     this.clock = clock;
     this.log = log;
-    this.policy = options.policy;
-    this.pool = new ClientPool(options.policy, options.http2);
+    this.connectOptions = {
+      policy: options.policy,
+      http2: false,
+      timeoutMs: options.connectTimeoutMs,
+    };
+    this.pool = new ClientPool(options);
     this.#sockets = sockets;
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }

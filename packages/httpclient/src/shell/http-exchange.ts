@@ -2,11 +2,16 @@ import type { Timer } from "@pushpin/clock";
 import { getHeader } from "@pushpin/http";
 import { concatBytes, fromUtf8, toBuffer } from "@pushpin/tnetstrings";
 import { INITIAL_CREDITS, type Packet, type Session } from "@pushpin/zhttp";
-import type { Dispatcher } from "undici";
-import { type Condition, conditionOf, isHangUp } from "../core/condition.ts";
+import {
+  type Condition,
+  conditionOf,
+  isHangUp,
+  isUnsent,
+  NotProcessedError,
+} from "../core/condition.ts";
 import { REDIRECTS_MAX, redirectedRequest } from "../core/redirect.ts";
 import { planRequest, type RequestPlan } from "../core/request-plan.ts";
-import { ClientPool, type Connection } from "./client-pool.ts";
+import { type Connection, FIELDS_MAX, type ResponseHandler } from "./connection.ts";
 import type { Engine, Exchange } from "./engine.ts";
 import { UploadBody } from "./upload-body.ts";
 
@@ -21,8 +26,8 @@ const SAFE_TO_REPEAT: ReadonlySet<string> = new Set([
 ]);
 /** Limit: body of a response that redirects. Unit: bytes; above, its connection is given up. */
 const REDIRECT_BODY_MAX_BYTES = 65_536;
-/** Limit: header fields of a response. */
-const FIELDS_MAX = 1000;
+/** Limit: repeats of a request that a backend has not begun with; then it fails. Unit: repeats. */
+const REPEATS_MAX = 2;
 const TRUNCATED: Condition = "undefined-condition";
 
 interface Head {
@@ -32,10 +37,10 @@ interface Head {
 }
 
 /**
- * One request to a backend and its response, on one ZHTTP session. It is undici's handler itself:
- * nothing is allocated between the two but the head and the pieces of the body.
+ * One request to a backend and its response, on one ZHTTP session. It is the handler of undici
+ * itself: nothing is allocated between the two but the head and the pieces of the body.
  */
-export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
+export class HttpExchange implements Exchange, ResponseHandler {
   readonly session: Session;
   readonly userData: string | undefined;
   keepAliveSlot?: number;
@@ -45,7 +50,7 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   #request: Packet;
   #plan: RequestPlan | undefined;
   #connection: Connection | undefined;
-  #mayRepeat = false;
+  #repeats = 0;
   #upload: UploadBody | undefined;
   #abort: ((error: Error) => void) | undefined;
   #resume: (() => void) | undefined;
@@ -131,22 +136,29 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
     this.#regulate();
   }
 
-  // What undici calls
+  // What the connection calls
 
   onConnect(abort: (error?: Error) => void): void {
     this.#abort = abort;
-    this.#connection?.filter.arm();
     if (this.#isOver) abort(new Error("given up by the proxy"));
   }
 
-  onHeaders(code: number, raw: Buffer[], resume: () => void, reason: string): boolean {
+  onHeaders(
+    code: number,
+    raw: readonly (Buffer | string)[],
+    resume: () => void,
+    reason: string,
+  ): boolean {
     if (this.#isOver || code < 200) return true;
     if (raw.length > 2 * FIELDS_MAX) {
       this.#fail("undefined-condition"); // Limit: FIELDS_MAX
       return true;
     }
     const headers: string[] = new Array(raw.length);
-    for (let i = 0; i < raw.length; i += 1) headers[i] = (raw[i] as Buffer).toString("latin1");
+    for (let i = 0; i < raw.length; i += 1) {
+      const text = raw[i] as Buffer | string;
+      headers[i] = typeof text === "string" ? text : text.toString("latin1");
+    }
     this.#head = { code, reason: fromUtf8(reason), headers };
     this.#resume = resume;
     if (this.#request.followRedirects && this.#upload === undefined)
@@ -206,9 +218,12 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
 
   onError(error: Error): void {
     if (this.#isOver) return;
-    if (this.#mayRepeat && this.#head === undefined && isHangUp(error)) {
+    if (this.#mayRepeat(error)) {
       this.#connection?.destroy();
-      this.#dispatch(true);
+      if (error instanceof NotProcessedError && error.needsHttp1)
+        this.#engine.pool.avoidHttp2(this.#plan as RequestPlan);
+      this.#repeats += 1;
+      this.#dispatch();
       return;
     }
     const { log } = this.#engine;
@@ -217,27 +232,59 @@ export class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
     this.#fail(this.#head === undefined ? conditionOf(error) : TRUNCATED);
   }
 
-  #dispatch(isRepeated = false): void {
+  /** Whether the request may go out again without a risk of being carried out twice. */
+  #mayRepeat(error: Error): boolean {
+    if (this.#head !== undefined || this.#upload !== undefined) return false;
+    if (this.#repeats >= REPEATS_MAX) return false; // Limit: REPEATS_MAX
+    if (isUnsent(error, this.#requestBytes)) return true;
+    return (
+      this.#repeats === 0 &&
+      this.#connection?.isReused === true &&
+      isHangUp(error) &&
+      SAFE_TO_REPEAT.has(this.#request.method)
+    );
+  }
+
+  get #requestBytes(): number {
+    const { path, headers } = this.#plan as RequestPlan;
+    let bytes = 100 + path.length + this.#request.body.length;
+    for (const text of headers) bytes += text.length + 2;
+    return bytes;
+  }
+
+  #dispatch(): void {
     const { pool, nowMs } = this.#engine;
     const plan = this.#plan as RequestPlan;
-    const request = this.#request;
-    const connection = isRepeated
-      ? pool.open(plan, request, nowMs)
-      : pool.take(plan, request, nowMs);
+    const connection =
+      this.#repeats > 0
+        ? pool.open(plan, this.#request, nowMs)
+        : pool.take(plan, this.#request, nowMs);
     this.#connection = connection;
-    this.#mayRepeat =
-      this.#upload === undefined &&
-      SAFE_TO_REPEAT.has(request.method) &&
-      ClientPool.mayHaveTimedOut(connection, nowMs);
-    // A failure of this call comes as `onError`.
-    connection.client.dispatch(
+    const isSafe = this.#upload === undefined && SAFE_TO_REPEAT.has(this.#request.method);
+    if (isSafe || !connection.isReused) this.#send(connection);
+    // What could not be repeated waits until a close that has already come is known.
+    else setImmediate(() => this.#sendIfUsable(connection));
+  }
+
+  #sendIfUsable(connection: Connection): void {
+    if (this.#isOver) return;
+    if (!connection.isUsable) {
+      connection.destroy();
+      const { pool, nowMs } = this.#engine;
+      this.#connection = pool.open(this.#plan as RequestPlan, this.#request, nowMs);
+    }
+    this.#send(this.#connection as Connection);
+  }
+
+  #send(connection: Connection): void {
+    const { method, body } = this.#request;
+    const { path, headers } = this.#plan as RequestPlan;
+    connection.dispatch(
       {
-        origin: connection.origin,
-        path: plan.path,
-        method: request.method as Dispatcher.HttpMethod,
-        headers: plan.headers,
-        body: this.#upload ?? (request.body.length > 0 ? toBuffer(request.body) : null),
-        blocking: false,
+        method,
+        path,
+        headers,
+        body: this.#upload ?? (body.length > 0 ? toBuffer(body) : null),
       },
       this,
     );

@@ -14,7 +14,7 @@ import { INITIAL_CREDITS, type Packet, type Session } from "@pushpin/zhttp";
 import type { Timer } from "@pushpin/clock";
 import { type Condition, conditionOf } from "../core/condition.ts";
 import { planRequest } from "../core/request-plan.ts";
-import { HEAD_MAX_BYTES } from "./client-pool.ts";
+import { HEAD_MAX_BYTES } from "./connection.ts";
 import { connectTo } from "./connector.ts";
 import type { Engine, Exchange } from "./engine.ts";
 
@@ -85,7 +85,7 @@ export class WebSocketExchange implements Exchange {
       "Sec-WebSocket-Key",
       key,
     );
-    const connect = connectTo(plan, this.#request, this.#engine.policy, false);
+    const connect = connectTo(plan, this.#request, this.#engine.connectOptions);
     const outgoing = this.#handshake(() =>
       http.request({
         path: plan.path,
