@@ -138,6 +138,7 @@ describe("given the control port", () => {
     },
     publishWithReceipts: () => {},
     recover: () => {},
+    readiness: () => {},
   };
   const ask = (method: string, path: string, body = "", headers: readonly string[] = []) => {
     const answer = answerControl({ method, target: path, minorVersion: 1, headers, body }, target);

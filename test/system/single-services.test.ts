@@ -221,6 +221,35 @@ describe("given a peer process that has gone mad", () => {
     });
 });
 
+describe("given a handler that is asked for its health", () => {
+  const readiness = async () => {
+    const response = await fetch(`http://127.0.0.1:${ground.controlPort}/readyz`);
+    return `${response.status} ${await response.text()}`;
+  };
+
+  test("when the others come and go, then it says who is missing", async () => {
+    await start("handler");
+    const live = await fetch(`http://127.0.0.1:${ground.controlPort}/livez`);
+    expect([live.status, await live.text()]).toEqual([200, "ok\n"]);
+    const alone = await readiness();
+    expect(alone).toMatch(/^503 not ready\nhandler: ok\nproxy: 0 of 1 answer\n/);
+    expect(alone).toMatch(/^connmgr: not connected to the handler$/m);
+    for (const name of ["proxy", "connmgr"] as const) await start(name);
+    await until("all but one", async () => {
+      const text = await readiness();
+      return /^503 not ready\nhandler: ok\nproxy: ok\nconnmgr: ok\nhttpclient: not connected/.test(text);
+    });
+    const client = await start("httpclient");
+    await until("all to be ready", async () => (await readiness()).startsWith("200 ready\n"));
+    client.child.kill("SIGKILL");
+    await until("its absence to be seen", async () =>
+      (await readiness()).includes("httpclient: not connected to the proxy"),
+    );
+    await start("httpclient");
+    await until("all to be ready again", async () => (await readiness()).startsWith("200 ready\n"));
+  });
+});
+
 describe("given clients on a unix socket", () => {
   test("when the configuration has one, then it serves clients, and is gone after the end", async () => {
     rmSync(ground.directory, { recursive: true, force: true });

@@ -42,6 +42,8 @@ export interface SocketOptions {
   readonly onMessage?: (frames: Buffer[]) => void;
   /** XPUB: a peer's subscription came or went. */
   readonly onSubscription?: (topic: string, present: boolean) => void;
+  /** How many peers are connected, told at every change. */
+  readonly onPeers?: (count: number) => void;
   /** ROUTER: nobody has the identity of the first part. */
   readonly onUnroutable?: (frames: Uint8Array[]) => void;
 }
@@ -87,6 +89,7 @@ export class ZmqSocket {
     // and never tells it what it wants.
     if (options.onMessage !== undefined || options.onSubscription !== undefined)
       socket.#received = socket.#receive(native as unknown as Receiving);
+    if (options.onPeers !== undefined) countPeers(native, options.onPeers);
     try {
       if (options.mode === "connect") for (const spec of options.specs) native.connect(spec);
       else {
@@ -226,6 +229,15 @@ export class ZmqSocket {
         log.error("receiving ended", { spec: this.#options.specs[0], error: String(error) });
     }
   }
+}
+
+function countPeers(native: NativeSocket, tell: (count: number) => void): void {
+  let count = 0;
+  native.events.on("handshake", () => tell((count += 1)));
+  native.events.on("disconnect", () => {
+    // Connections that end before their handshake are told too.
+    if (count > 0) tell((count -= 1));
+  });
 }
 
 function noteSubscription(

@@ -6,6 +6,7 @@ import {
   type ControlResponse,
   chooseFormat,
 } from "./control-exchange.ts";
+import { type PartState, renderReadiness } from "./health.ts";
 
 export interface ControlTarget {
   publish(items: readonly PublishItem[]): void;
@@ -15,7 +16,12 @@ export interface ControlTarget {
     done: (receipts: readonly Receipt[]) => void,
   ): void;
   recover(): void;
+  /** Looks at every part; `done` is called once. */
+  readiness(done: (parts: readonly PartState[]) => void): void;
 }
+
+/** Health of the process and of all its parts; the original has neither, and only answers `/`. */
+const HEALTH = new Set(["/livez", "/readyz"]);
 
 const NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json.";
 
@@ -42,10 +48,20 @@ export function answerControl(
         ),
     };
   }
-  switch (path.endsWith("/") ? path.slice(0, -1) : path) {
+  const name = path.endsWith("/") ? path.slice(0, -1) : path;
+  if (HEALTH.has(name) && request.method !== "GET")
+    return { response: notAllowed(request.method, "GET") };
+  switch (name) {
     case "":
     case "/":
       return { response: text(200, "Pushpin API") };
+    case "/livez":
+      return { response: text(200, "ok") };
+    case "/readyz":
+      return {
+        later: (respond) =>
+          target.readiness((parts) => respond(renderReadiness(parts, format))),
+      };
     case "/publish": {
       if (request.method !== "POST") return { response: notAllowed(request.method) };
       const items = parsePublishBody(request.body);
@@ -106,10 +122,10 @@ function text(code: number, body: string): ControlResponse {
   return { code, contentType: "text/plain", body: `${body}\n` };
 }
 
-function notAllowed(method: string): ControlResponse {
+function notAllowed(method: string, allowed = "POST"): ControlResponse {
   return {
     ...text(405, `Method not allowed: ${method}.`),
-    extraHeaders: ["Allow", "POST"],
+    extraHeaders: ["Allow", allowed],
   };
 }
 

@@ -7,6 +7,7 @@ import { decodeStatsPacket, readConnectionMaxima, type StatsRecorder } from "@pu
 import type { RpcReply, RpcResult } from "@pushpin/zrpc";
 import { type CommandTarget, collectReplies, runCommand, type ZmqUris } from "../core/commands.ts";
 import type { ControlTarget } from "../core/control-api.ts";
+import { type PartState, partStates, type ProxyHealth, readProxyHealth } from "../core/health.ts";
 import { HandlerCore, TICK_MS } from "../core/handler-core.ts";
 import type { CoreSettings, HandlerOutputs } from "../core/services.ts";
 import { answerInspect, SessionStore } from "../core/session-store.ts";
@@ -24,6 +25,8 @@ export interface EngineOptions {
 }
 
 const STATS_FLUSH_MS = 100;
+/** A proxy that has not said how it is by then is taken for gone. */
+const HEALTH_TIMEOUT_MS = 1000;
 
 /** Joins the core to the sockets and to the clock. */
 export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget {
@@ -151,6 +154,25 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     done: (receipts: readonly Receipt[]) => void,
   ): void {
     this.core.publishWithReceipts(items, this.#nowMs(), done);
+  }
+
+  readiness(done: (parts: readonly PartState[]) => void): void {
+    const { proxyCommands: workers, clients } = this.#options.sockets();
+    const answers: ProxyHealth[] = [];
+    let isDone = false;
+    const finish = () => {
+      if (isDone) return;
+      isDone = true;
+      clearTimeout(timer);
+      done(partStates(answers, workers.length, clients.initiators));
+    };
+    const timer = setTimeout(finish, HEALTH_TIMEOUT_MS);
+    for (const one of workers)
+      one.callLater("health", {}, (result) => {
+        answers.push(readProxyHealth(result));
+        if (answers.length === workers.length) finish();
+      });
+    if (workers.length === 0) finish();
   }
 
   #published(item: Result<PublishItem[]>): void {

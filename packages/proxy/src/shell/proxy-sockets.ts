@@ -67,6 +67,7 @@ export class ProxySockets implements EngineSockets {
     const call = (specs: readonly string[]) =>
       RpcClient.open({ ...shared, addr: bind(specs), timeoutMs: HANDLER_TIMEOUT_MS });
     const others: { close(): Promise<void> }[] = [];
+    let opened: ProxySockets | undefined;
     const inspectCalls = await call(endpoints.inspect);
     const acceptCalls = await call(endpoints.accept);
     const router = (specs: readonly string[], take: (frame: Buffer) => void) =>
@@ -92,7 +93,8 @@ export class ProxySockets implements EngineSockets {
         await RpcServer.open({
           ...shared,
           addr: bind(endpoints.proxyCommand),
-          onRequest: (method, args, _from, reply) => reply(runCommand(engine, method, args)),
+          onRequest: (method, args, _from, reply) =>
+            reply(runCommand(engine, () => opened?.links(), method, args)),
         }),
       );
     const siblings: ZmqSocket[] = [];
@@ -134,13 +136,19 @@ export class ProxySockets implements EngineSockets {
     others.push(clients, backends, inspectCalls, acceptCalls, controlInit, controlStream);
     others.push(zhttpTargets);
     if (internal !== undefined) others.push(internal);
-    return new ProxySockets(
+    opened = new ProxySockets(
       { clients, backends, internal, zhttpTargets, inspectCalls, acceptCalls },
       controlInit,
       controlStream,
       siblings,
       others,
     );
+    return opened;
+  }
+
+  /** How many processes there are at the other ends. */
+  links(): ProxyLinks {
+    return { clients: this.clients.initiators, backends: this.backends.responders };
   }
 
   toSibling(slot: number, frame: Buffer): void {
@@ -160,9 +168,22 @@ export class ProxySockets implements EngineSockets {
   }
 }
 
-/** Methods of the command socket (proxy.md 7.3). */
-function runCommand(engine: Engine, method: string, args: TnetMap): RpcReply {
+/** Connection managers and HTTP clients that are connected. */
+interface ProxyLinks {
+  readonly clients: number;
+  readonly backends: number;
+}
+
+/** Methods of the command socket (proxy.md 7.3); `health` is ours, for the handler's `/readyz`. */
+function runCommand(
+  engine: Engine,
+  links: () => ProxyLinks | undefined,
+  method: string,
+  args: TnetMap,
+): RpcReply {
   switch (method) {
+    case "health":
+      return { success: true, value: { ...(links() ?? { clients: 0, backends: 0 }) } };
     case "conncheck": {
       const ids = args.get("ids");
       if (!Array.isArray(ids) || !ids.every((one) => typeof one === "string"))

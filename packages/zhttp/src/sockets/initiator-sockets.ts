@@ -36,6 +36,8 @@ const EMPTY = Buffer.alloc(0);
 /** The three sockets of a ZHTTP initiator: PUSH, ROUTER, SUB (wire.md 2.2, 2.3, 2.6, 2.8). */
 export class InitiatorSockets {
   malformed = 0;
+  /** Processes that are there to answer. */
+  responders = 0;
   readonly #options: InitiatorSocketsOptions;
   readonly #turn = new FlushTurn();
   readonly #peers = new BatchPeers();
@@ -63,6 +65,9 @@ export class InitiatorSockets {
       ...shared,
       type: "sub",
       ...options.sub,
+      onPeers: (count) => {
+        sockets.responders = count;
+      },
       subscribe: [`${instanceId} `, `${BATCH_TOPIC}${instanceId}`],
       onMessage: (frames) => sockets.#received(frames[0], instanceId.length + 1),
     });

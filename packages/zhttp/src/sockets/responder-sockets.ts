@@ -117,6 +117,11 @@ export class ResponderSockets {
     return this.#present.has(instanceId);
   }
 
+  /** Initiators that are there: each subscribes to its answers. */
+  get initiators(): number {
+    return this.#present.size;
+  }
+
   /** Stops taking new sessions; they wait at the initiator. */
   pauseIntake(): void {
     this.#pull?.pause();
