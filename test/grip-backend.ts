@@ -7,7 +7,10 @@ const EVENTS_TYPE = "application/websocket-events";
  * A backend for the main job: `/echo` answers with what it got, `/stream` and `/poll` hold on
  * channel `?channel=`, `/woh` and `/grip` speak WebSocket and subscribe, `/plain` echoes frames.
  */
-export function startGripBackend(): Promise<Backend> {
+export function startGripBackend(tls?: {
+  readonly cert: string;
+  readonly key: string;
+}): Promise<Backend> {
   return Backend.start(
     (request, response, body) => {
       const url = new URL(request.url ?? "/", "http://backend");
@@ -47,6 +50,7 @@ export function startGripBackend(): Promise<Backend> {
       if (url.pathname === "/grip") speakGrip(socket, url.searchParams.get("channel") ?? "test");
       else socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
     },
+    tls,
   );
 }
 

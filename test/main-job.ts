@@ -8,14 +8,14 @@ export interface Reached {
 }
 
 /** Routes the main job needs, towards a GRIP backend. */
-export const mainJobRoutes = (address: string) => [`woh.test ${address},over_http`, `* ${address}`];
+export const mainJobRoutes = (target: string) => [`woh.test ${target},over_http`, `* ${target}`];
 
 /**
  * What every mix of processes has to do: proxying, stream hold and publish, long poll, and both
  * kinds of WebSocket. `reach` is called inside the tests.
  */
 export function testMainJob(reach: () => Reached): void {
-  const socketUrl = (path: string) => reach().url.replace("http:", "ws:") + path;
+  const socketUrl = (path: string) => reach().url.replace(/^http/, "ws") + path;
   const publish = (channel: string, formats: object) =>
     publishTo(reach().controlUrl, [{ channel, formats }]);
 

@@ -11,9 +11,10 @@ import { fromUtf8, toUtf8 } from "@pushpin/tnetstrings";
 import yargs from "yargs";
 import { compareRoutes, suggestionFor } from "./core/check.ts";
 import { explain, renderExplanation } from "./core/explain.ts";
-import { type Route, RouteTable } from "./core/routes/route-table.ts";
+import { type Route, type RouteProblem, RouteTable } from "./core/routes/route-table.ts";
 import { transformSettings } from "./shell/engine.ts";
 import { KeyStore, signatureState } from "./shell/key-store.ts";
+import { readPem } from "./shell/pem-file.ts";
 
 // `pushpin check` and `pushpin explain`: what the proxy would do, without starting it.
 
@@ -33,12 +34,13 @@ function readRoutes(file: string): Routes {
   } catch {
     problems.push(`${file}: unable to open routes file`);
   }
-  const table = RouteTable.parse(fromUtf8(text).split("\n"), ({ line, text: problem }) => {
+  const onProblem = ({ line, text: problem }: RouteProblem): void => {
     const suggestion = suggestionFor(problem);
     problems.push(
       `${file}:${line}${toUtf8(problem)}${suggestion === undefined ? "" : `\n    ${suggestion}`}`,
     );
-  });
+  };
+  const table = RouteTable.parse(fromUtf8(text).split("\n"), onProblem, undefined, readPem);
   return { table, problems };
 }
 

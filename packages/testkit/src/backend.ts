@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createSecureServer } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 
@@ -26,10 +27,15 @@ export class Backend {
     this.port = (server.address() as AddressInfo).port;
   }
 
-  static async start(handle: Handle, handleSocket?: HandleSocket): Promise<Backend> {
+  /** With a certificate over TLS, where HTTP/2 may be chosen. */
+  static async start(
+    handle: Handle,
+    handleSocket?: HandleSocket,
+    tls?: { readonly cert: string; readonly key: string },
+  ): Promise<Backend> {
     const requests: SeenRequest[] = [];
     const sockets = new Set<Socket>();
-    const server = createServer((request, response) => {
+    const serve = (request: IncomingMessage, response: ServerResponse): void => {
       const pieces: Buffer[] = [];
       request.on("data", (piece: Buffer) => pieces.push(piece));
       request.on("end", () => {
@@ -38,7 +44,12 @@ export class Backend {
         requests.push({ method, url, headers, body });
         handle(request, response, body);
       });
-    });
+    };
+    // What differs between the two are names nobody here uses.
+    const server =
+      tls === undefined
+        ? createServer(serve)
+        : (createSecureServer({ ...tls, allowHTTP1: true }, serve as never) as unknown as Server);
     server.on("connection", (socket: Socket) => {
       sockets.add(socket);
       socket.on("close", () => sockets.delete(socket));

@@ -19,7 +19,7 @@ export class SocketClient {
   }
 
   static async open(url: string, headers: Readonly<Record<string, string>> = {}): Promise<SocketClient> {
-    const client = new SocketClient(new WebSocket(url, { headers: { ...headers } }));
+    const client = new SocketClient(new WebSocket(url, { headers: { ...headers }, rejectUnauthorized: false }));
     await new Promise<void>((resolve, reject) => {
       client.socket.once("open", resolve);
       client.socket.once("error", reject);

@@ -13,8 +13,8 @@ export interface RequestPlan {
   readonly port: number;
   /** Path of a unix socket in the place of host and port. */
   readonly socketPath: string | undefined;
-  /** Name the certificate is checked against. */
-  readonly servername: string;
+  /** Name the certificate is checked against; asked for is always that of the uri. */
+  readonly verifiedName: string;
   readonly path: string;
   readonly headers: HeaderList;
 }
@@ -59,9 +59,9 @@ export function planRequest(packet: Packet): RequestPlan | undefined {
   const port = packet.connectPort !== 0 ? packet.connectPort : uriPort;
   if (port < 1 || port > 65_535) return undefined;
   const socketPath = host.startsWith("/") ? host : undefined;
-  const servername = packet.trustConnectHost && socketPath === undefined ? host : uriHost;
+  const verifiedName = packet.trustConnectHost && socketPath === undefined ? host : uriHost;
   const tls = secure
-    ? `${servername}|${packet.ignoreTlsErrors}|${packet.clientCert}${packet.clientKey}`
+    ? `${verifiedName}|${packet.ignoreTlsErrors}|${packet.clientCert}${packet.clientKey}`
     : "";
   return {
     // By name too, as browsers do: what one host did to a connection never meets another's request.
@@ -71,7 +71,7 @@ export function planRequest(packet: Packet): RequestPlan | undefined {
     host,
     port,
     socketPath,
-    servername,
+    verifiedName,
     path: target === "" ? "/" : target.charCodeAt(0) === 63 ? `/${target}` : target,
     headers: requestHeaders(packet, authority),
   };

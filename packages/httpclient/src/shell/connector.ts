@@ -26,7 +26,7 @@ export function connectTo(
   packet: Packet,
   { policy, http2, timeoutMs }: ConnectOptions,
 ): Connect {
-  const { secure, socketPath, servername } = plan;
+  const { secure, socketPath, uriHost, verifiedName } = plan;
   const restricted = !packet.ignorePolicies;
   const connect = buildConnector({
     timeout: timeoutMs,
@@ -40,7 +40,7 @@ export function connectTo(
           rejectUnauthorized: !packet.ignoreTlsErrors,
           // Also for addresses, which are never a server name of the handshake.
           checkServerIdentity: (_name: string, certificate: PeerCertificate) =>
-            checkServerIdentity(servername, certificate),
+            checkServerIdentity(verifiedName, certificate),
         }
       : {}),
     ...(packet.clientCert === "" ? {} : { cert: packet.clientCert, key: packet.clientKey }),
@@ -50,7 +50,7 @@ export function connectTo(
     host: plan.host,
     protocol: secure ? "https:" : "http:",
     port: String(plan.port),
-    servername: isIP(servername) === 0 ? servername : "",
+    servername: isIP(uriHost) === 0 ? uriHost : "",
   };
   const isPermitted =
     !restricted ||

@@ -36,8 +36,13 @@ export class UploadBody extends Readable {
     this.push(null);
   }
 
-  override _read(): void {
-    this.#report();
+  override _read(): void {}
+
+  // `_read` is called before the bytes are taken, and not again until there are more.
+  override read(size?: number): unknown {
+    const piece: unknown = super.read(size);
+    if (piece !== null) this.#report();
+    return piece;
   }
 
   #report(): void {

@@ -3,6 +3,7 @@ import { basename, dirname } from "node:path";
 import type { Logger } from "@pushpin/log";
 import { fromUtf8 } from "@pushpin/tnetstrings";
 import { RouteTable } from "../core/routes/route-table.ts";
+import { readPem } from "./pem-file.ts";
 
 /** A change is taken up this long after it was first noticed; what comes meanwhile is absorbed. */
 const RELOAD_AFTER_MS = 1000;
@@ -26,6 +27,7 @@ export class RoutesFile {
       lines.map(fromUtf8),
       ({ line, text }) => log.warn(`<route>:${line}${text}`),
       () => 1,
+      readPem,
     );
     log.info(`routes loaded with ${table.size} entries`);
     return table;
@@ -40,8 +42,11 @@ export class RoutesFile {
       this.#log.warn(`unable to open routes file: ${this.#path}`);
       return;
     }
-    const table = RouteTable.parse(fromUtf8(text).split("\n"), ({ line, text: problem }) =>
-      this.#log.warn(`${this.#path}:${line}${problem}`),
+    const table = RouteTable.parse(
+      fromUtf8(text).split("\n"),
+      ({ line, text: problem }) => this.#log.warn(`${this.#path}:${line}${problem}`),
+      undefined,
+      readPem,
     );
     this.#log.info(`routes loaded with ${table.size} entries`);
     this.#onRoutes(table);
