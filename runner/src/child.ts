@@ -21,6 +21,8 @@ export interface ChildOptions {
   readonly fingerprint: string;
   /** Asked at each start. */
   readonly listeners: () => readonly HandedListener[];
+  /** How long it may take to end after it was told to, if longer than `KILL_AFTER_MS`. */
+  readonly stopTimeoutMs?: number;
   /** False: a child that ends unasked is not started again. */
   readonly restart: boolean;
   readonly log: Logger;
@@ -153,7 +155,7 @@ export class Child {
       this.#options.log.warn(`${this.name} taking too long, forcing quit`);
       this.#forced = true;
       this.signal("SIGKILL");
-    }, KILL_AFTER_MS);
+    }, Math.max(KILL_AFTER_MS, this.#options.stopTimeoutMs ?? 0));
     await gone;
     clearTimeout(force);
     return !this.#endedBadly;

@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { type Config, loadConfig, notifyServiceManager, watchdogIntervalMs } from "@pushpin/config";
+import { type Config, connmgrSettings, loadConfig, notifyServiceManager, watchdogIntervalMs } from "@pushpin/config";
 import type { LogFile } from "@pushpin/log";
 import type { RunnerArguments } from "./arguments.ts";
-import { Child } from "./child.ts";
+import { Child, KILL_AFTER_MS } from "./child.ts";
 import { ListenerSet } from "./client-listeners.ts";
+import type { Service } from "./services.ts";
 import { commandOf, fileNameOfWorker, loadOptionsOf, type Plan, type Worker } from "./plan.ts";
 import { findLeftBehind, fingerprintOf, isAlive } from "./running-child.ts";
 
@@ -18,7 +19,12 @@ export class Supervisor {
   readonly #arguments: RunnerArguments;
   readonly #log: LogFile;
   readonly #listeners: ListenerSet;
-  readonly #children: readonly { readonly child: Child; readonly pidFile: string; readonly fingerprint: string }[];
+  readonly #children: readonly {
+    readonly service: Service;
+    readonly child: Child;
+    readonly pidFile: string;
+    readonly fingerprint: string;
+  }[];
   #config: Config;
   #stopping = false;
 
@@ -64,8 +70,18 @@ export class Supervisor {
     if (!this.#arguments.mergeOutput)
       for (const { child } of this.#children) this.#log.info(`stopping ${child.name}`);
     const wasFailing = this.#children.some(({ child }) => child.isFailing);
-    const results = await Promise.all(this.#children.map(({ child }) => child.stop()));
+    // Ours only: those of a service manager keep new clients waiting for our successor.
     this.#listeners.close();
+    // Clients first: the others answer what is under way until the last of them has gone.
+    const results: boolean[] = [];
+    for (const isFirst of [true, false])
+      results.push(
+        ...(await Promise.all(
+          this.#children
+            .filter(({ service }) => (service === "connmgr") === isFirst)
+            .map(({ child }) => child.stop()),
+        )),
+      );
     this.#log.debug("stopped");
     this.#exit(code === 0 && !wasFailing && results.every(Boolean) ? 0 : 1);
   }
@@ -88,6 +104,9 @@ export class Supervisor {
       fingerprint,
       listeners: () => this.#listeners.of(worker.service),
       restart: plan.restart,
+      ...(worker.service === "connmgr"
+        ? { stopTimeoutMs: KILL_AFTER_MS + config.read(connmgrSettings).drain_timeout * 1000 }
+        : {}),
       log: this.#log,
       write: (line) => {
         this.#log.flush(); // so that lines of both stay in order
@@ -95,7 +114,7 @@ export class Supervisor {
       },
       onLost: () => void this.stop(1),
     });
-    return { child, pidFile, fingerprint };
+    return { service: worker.service, child, pidFile, fingerprint };
   }
 
   /** A child of an earlier runner with other settings makes room. */

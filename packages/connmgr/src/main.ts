@@ -1,5 +1,7 @@
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  connmgrSettings,
   endpoints,
   globalSettings,
   proxySettings,
@@ -10,13 +12,15 @@ import {
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import { parseLocalAddress, parseTcpAddress } from "./core/listen-address.ts";
+import { parseOpenFilesLimit, possibleClients } from "./core/open-files.ts";
 import { Admission } from "./shell/admission.ts";
 import { Certificates } from "./shell/certificates.ts";
 import { Engine } from "./shell/engine.ts";
 import { Listener, type ListenerOptions } from "./shell/listener.ts";
 
-/** Answers under way get this long when the process is told to stop. */
-const DRAIN_MS = 2000;
+/** What stopping takes beside waiting for clients. */
+const STOP_MS = 2000;
+const LIMITS_FILE = "/proc/self/limits";
 const LINGER_MS = 2000;
 const CLOSE_TIMEOUT_MS = 10_000;
 /** Limit: body bytes our own proxy and handler may send ahead of a client. */
@@ -65,19 +69,37 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     onPacket: (packet) => engine.packet(packet),
   });
   const admission = new Admission({
-    connectionsMax: Math.ceil(runner.client_maxconn / workersOf(config, "connmgr")),
+    connectionsMax: clientsMax(context),
     perAddressMax: runner.client_maxconn_per_address,
     onRefused: (why) => engine.count(why),
   });
   const listeners = await openListeners(context, engine, admission);
+  const drainMs = config.read(connmgrSettings).drain_timeout * 1000;
   return {
+    stopTimeoutMs: drainMs + STOP_MS,
     async stop() {
       for (const listener of listeners) listener.close();
       admission.close();
-      await engine.drain(DRAIN_MS);
+      await engine.drain(drainMs);
       await sockets.close();
     },
   };
+}
+
+/** This worker's share of `client_maxconn`; less if there are not descriptors for so many. */
+function clientsMax({ config, log }: DaemonContext): number {
+  const wanted = Math.ceil(
+    config.read(runnerSettings).client_maxconn / workersOf(config, "connmgr"),
+  );
+  const openFiles = existsSync(LIMITS_FILE)
+    ? parseOpenFilesLimit(readFileSync(LIMITS_FILE, "utf8"))
+    : undefined;
+  const possible = possibleClients(wanted, openFiles);
+  if (possible < wanted)
+    log.warn(
+      `client_maxconn is out of reach: the limit of open files (ulimit -n) allows ${possible} clients of ${wanted}`,
+    );
+  return possible;
 }
 
 /** Sockets that were opened for us, or else those of the configuration. */

@@ -25,6 +25,8 @@ export interface DaemonContext {
 }
 
 export interface DaemonHandle {
+  /** How long `stop` may take, where that is longer than for others. */
+  readonly stopTimeoutMs?: number;
   /** Ends everything orderly. */
   stop(): Promise<void> | void;
   /** SIGHUP, after the log was reopened. */
@@ -77,7 +79,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       log.close();
       process.exit(0);
     };
-    setTimeout(finish, STOP_TIMEOUT_MS);
+    setTimeout(finish, Math.max(STOP_TIMEOUT_MS, handle.stopTimeoutMs ?? 0));
     Promise.resolve(handle.stop()).then(finish, (error: unknown) => {
       log.error("failed to stop orderly", { error });
       finish();

@@ -179,4 +179,13 @@ export const connmgrSettings = section("connmgr", {
     auto: halfTheCores,
     about: "Number of connection managers, in place of `runner/workers`.",
   }),
+  drain_timeout: integer({
+    default: 2,
+    min: 0,
+    max: 3600,
+    unit: "s",
+    about:
+      "When the process is told to stop, answers under way have this long; streams and " +
+      "WebSockets (1001) are closed in the first half of it, one after another.",
+  }),
 });

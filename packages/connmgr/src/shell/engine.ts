@@ -15,6 +15,10 @@ export const TICK_MS = 250;
 /** Limit: instance ids of peers kept as texts of their own. */
 const PEERS_MAX = 1024;
 
+/** Held clients told to go at once, and then in every millisecond: fewer are not worth spreading. */
+const DRAIN_STEP = 10;
+const DRAIN_PER_MS = 1;
+
 type Owned = Socket & { connection?: ClientConnection };
 
 /** All connections of this process and their sessions: lookup, writes once a turn, deadlines, keep-alives. */
@@ -244,7 +248,9 @@ export class Engine {
     let done = 0;
     for (;;) {
       const passedMs = this.#clock.nowMs() - startMs;
-      const due = Math.min(held.length, 1 + Math.floor((held.length * passedMs * 2) / graceMs));
+      const share = graceMs > 0 ? Math.min(1, (passedMs * 2) / graceMs) : 1;
+      const spread = Math.max(held.length * share, DRAIN_STEP + passedMs * DRAIN_PER_MS);
+      const due = Math.min(held.length, Math.floor(spread));
       for (; done < due; done += 1) held[done]?.drain();
       if (this.#connections === 0 || passedMs >= graceMs) break;
       await new Promise((resolve) => setTimeout(resolve, 10));
