@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import {
   type Config,
   handlerSettings,
@@ -16,6 +15,7 @@ import {
   parseLocalAddress,
 } from "./listen-address.ts";
 import { type LogLevels, levelOf, parseLogLevels } from "./log-level.ts";
+import { scriptOf, shippedConfigFile } from "./programs.ts";
 import { fileNameOf, logNamesOf, parseServices, type Service } from "./services.ts";
 
 /** One process: a service, or one of several that share its work. */
@@ -48,6 +48,7 @@ const CANDIDATES = [
   "pushpin.conf",
   "examples/config/pushpin.conf",
   "/etc/pushpin/pushpin.conf",
+  shippedConfigFile(),
 ];
 
 /** The configuration file to use. @throws Error `no configuration file found. Tried: …`. */
@@ -150,16 +151,13 @@ export function commandOf(
   args: RunnerArguments,
 ): string[] {
   const { service, slot } = worker;
-  const path = fileURLToPath(
-    new URL(`../../packages/${service}/bin/pushpin-${service}.js`, import.meta.url),
-  );
   const level = levelOf(plan.levels, logNamesOf(service));
   return [
     process.execPath,
     // A small young generation: idle clients cost old space only, and bodies that pass through are
     // freed soon, although they look small to the collector.
     `--max-semi-space-size=${service === "connmgr" ? 1 : 4}`,
-    path,
+    scriptOf(service, `pushpin-${service}`),
     `--config=${config.file}`,
     `--ipc-prefix=${config.ipcPrefix}`,
     ...(config.portOffset > 0 ? [`--port-offset=${config.portOffset}`] : []),

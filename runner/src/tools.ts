@@ -1,21 +1,22 @@
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { scriptOf } from "./programs.ts";
 
 /** Subcommands that other packages carry out. */
-const TOOLS: Readonly<Record<string, string>> = {
-  check: "../../packages/proxy/bin/pushpin-proxy-tools.js",
-  explain: "../../packages/proxy/bin/pushpin-proxy-tools.js",
-  publish: "../../packages/publish/bin/pushpin-publish.js",
-  stats: "../../packages/handler/bin/pushpin-handler-tools.js",
-  subs: "../../packages/handler/bin/pushpin-handler-tools.js",
-  command: "../../packages/handler/bin/pushpin-handler-tools.js",
+const TOOLS: Readonly<Record<string, readonly [packageName: string, command: string]>> = {
+  check: ["proxy", "pushpin-proxy-tools"],
+  explain: ["proxy", "pushpin-proxy-tools"],
+  publish: ["publish", "pushpin-publish"],
+  stats: ["handler", "pushpin-handler-tools"],
+  subs: ["handler", "pushpin-handler-tools"],
+  command: ["handler", "pushpin-handler-tools"],
 };
 
 /** Runs `pushpin TOOL …`; answers its exit status, or undefined if the first word names no tool. */
 export async function runTool(argv: readonly string[]): Promise<number | undefined> {
   const [name = "", ...rest] = argv;
-  if (!Object.hasOwn(TOOLS, name)) return undefined;
-  const script = fileURLToPath(new URL(TOOLS[name] as string, import.meta.url));
+  const tool = Object.hasOwn(TOOLS, name) ? TOOLS[name] : undefined;
+  if (tool === undefined) return undefined;
+  const script = scriptOf(...tool);
   const args = name === "publish" ? rest : [name, ...rest];
   const child = spawn(process.execPath, [script, ...args], { stdio: "inherit" });
   process.on("SIGINT", () => {}); // the terminal tells the tool too

@@ -1,0 +1,2 @@
+#!/usr/bin/env node
+import "@pushpin/httpclient/bin/pushpin-httpclient.js";

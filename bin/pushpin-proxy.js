@@ -1,0 +1,2 @@
+#!/usr/bin/env node
+import "@pushpin/proxy/bin/pushpin-proxy.js";

@@ -1,0 +1,2 @@
+#!/usr/bin/env node
+import "@pushpin/publish/bin/pushpin-publish.js";

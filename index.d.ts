@@ -1,0 +1,6 @@
+export {
+  createPushpin,
+  type Item,
+  type Pushpin,
+  type PushpinOptions,
+} from "@pushpin/runner";

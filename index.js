@@ -1,0 +1,1 @@
+export { createPushpin } from "@pushpin/runner";
