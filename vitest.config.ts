@@ -35,7 +35,6 @@ export default defineConfig({
           name: "system",
           include: [
             "test/system/**/*.test.ts",
-            "test/readme/**/*.test.ts",
             "test/docs/**/*.test.ts",
           ],
           testTimeout: 60_000,

@@ -173,6 +173,18 @@ describe("given the pages of docs", () => {
     expect(missing).toEqual([]);
   });
 
+  test("when troubleshooting quotes a message, then something says it", () => {
+    const said = SOURCES.map(read).join("\n");
+    const quoted = read("docs/troubleshooting.md")
+      .split("\n")
+      .filter((line) => line.startsWith("| "))
+      .flatMap((line) => [...(line.split(" | ")[0] ?? "").matchAll(/`([^`]* [^`]*)`/g)])
+      .map(([, text = ""]) => text);
+    const missing = quoted.filter((text) => !/^c:/.test(text) && !said.includes(text));
+    expect(missing).toEqual([]);
+    expect(quoted.length).toBeGreaterThan(15);
+  });
+
   test("when they show JSON to publish, then it is a body of items", () => {
     const bodies = PAGES.flatMap((page) => [...read(page).matchAll(/```json\n([^]*?)```/g)]);
     expect(bodies.length).toBeGreaterThan(0);
