@@ -11,12 +11,15 @@ import {
   TestProcess,
   until,
 } from "@pushpin/testkit";
+import { CERTIFICATE, KEY } from "../httpclient/certificate.ts";
 
 /** Who plays each part: the original (1.36) or ours. Proxy and handler come from one house. */
 export interface Parts {
   readonly connmgr: "ours" | "condure";
   readonly core: "ours" | "pushpin-1.36";
   readonly httpclient: "ours" | "zurl";
+  /** Clients come over TLS. */
+  readonly tls?: boolean;
 }
 
 const PEERS = ["condure", "zurl", "pushpin-proxy", "pushpin-handler"];
@@ -30,17 +33,21 @@ export function missingPeers(): string[] {
 export class Mix {
   readonly url: string;
   readonly controlUrl: string;
+  /** Condure 1.9 does not close a TLS connection behind the closes of its WebSocket. */
+  readonly leavesOpen: boolean;
   readonly #directory: string;
   readonly #processes: readonly TestProcess[];
 
   private constructor(
     directory: string,
-    port: number,
+    url: string,
+    leavesOpen: boolean,
     controlPort: number,
     processes: readonly TestProcess[],
   ) {
     this.#directory = directory;
-    this.url = `http://127.0.0.1:${port}`;
+    this.url = url;
+    this.leavesOpen = leavesOpen;
     this.controlUrl = `http://127.0.0.1:${controlPort}`;
     this.#processes = processes;
   }
@@ -71,7 +78,7 @@ export class Mix {
     };
     const runner = {
       services: `${parts.connmgr === "ours" ? "connmgr" : "condure"},proxy,handler,${parts.httpclient === "ours" ? "httpclient" : "zurl"}`,
-      http_port: `127.0.0.1:${port}`,
+      [parts.tls === true ? "https_ports" : "http_port"]: `127.0.0.1:${port}`,
     };
     const proxy = { routesfile: "routes", sig_key: "changeme", ...proxyKeys };
     writeFileSync(
@@ -84,7 +91,13 @@ export class Mix {
     const zurl = join(directory, "zurl.conf");
     writeFileSync(zurl, zurlConfig(run));
     const processes: TestProcess[] = [];
-    const mix = new Mix(directory, port, controlPort, processes);
+    const url = `${parts.tls === true ? "https" : "http"}://127.0.0.1:${port}`;
+    const leavesOpen = parts.tls === true && parts.connmgr === "condure";
+    const mix = new Mix(directory, url, leavesOpen, controlPort, processes);
+    const certificates = join(directory, "runner/certs");
+    mkdirSync(certificates, { recursive: true });
+    writeFileSync(join(certificates, `default_${port}.crt`), CERTIFICATE);
+    writeFileSync(join(certificates, `default_${port}.key`), KEY);
     const start = async (name: string, command: readonly string[], ready: RegExp | undefined) => {
       const process = new TestProcess(name, command, { cwd: directory });
       processes.push(process);
@@ -107,7 +120,8 @@ export class Mix {
           "condure",
           [
             "condure",
-            `--listen=127.0.0.1:${port},stream`,
+            `--listen=127.0.0.1:${port},stream${parts.tls === true ? `,tls,default-cert=default_${port}` : ""}`,
+            `--tls-identities-dir=${certificates}`,
             `--zclient-stream=ipc://${run}/cm`,
             "--buffer-size=8192",
             "--stream-maxconn=1000",

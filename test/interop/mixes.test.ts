@@ -1,6 +1,7 @@
 import type { Backend } from "@pushpin/testkit";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { startGripBackend } from "../grip-backend.ts";
+import { CERTIFICATE, KEY } from "../httpclient/certificate.ts";
 import { mainJobRoutes, testMainJob } from "../main-job.ts";
 import { Mix, missingPeers, type Parts } from "./mix.ts";
 
@@ -21,16 +22,22 @@ if (missing.length > 0) {
   else console.warn(`\n*** ${text}; SKIPPED ***\n`);
 }
 
-for (const parts of MIXES)
+const TLS = { cert: CERTIFICATE, key: KEY };
+
+for (const { tls, ...parts } of MIXES.flatMap((one) => [
+  { ...one, tls: false },
+  { ...one, tls: true },
+]))
   describe.skipIf(missing.length > 0)(
-    `given ${parts.connmgr} -> ${parts.core} -> ${parts.httpclient}`,
+    `given ${parts.connmgr} -> ${parts.core} -> ${parts.httpclient}${tls ? ", TLS on both sides" : ""}`,
     () => {
       let backend: Backend;
       let mix: Mix;
 
       beforeAll(async () => {
-        backend = await startGripBackend();
-        mix = await Mix.start(parts, mainJobRoutes(backend.address));
+        backend = await startGripBackend(tls ? TLS : undefined);
+        const target = tls ? `${backend.address},ssl,insecure` : backend.address;
+        mix = await Mix.start({ ...parts, tls }, mainJobRoutes(target));
       });
 
       afterAll(async () => {

@@ -18,8 +18,18 @@ export class SocketClient {
     socket.on("error", () => {});
   }
 
-  static async open(url: string, headers: Readonly<Record<string, string>> = {}): Promise<SocketClient> {
-    const client = new SocketClient(new WebSocket(url, { headers: { ...headers }, rejectUnauthorized: false }));
+  /** With `closeTimeoutMs` a connection that is left open after both closes is cut then. */
+  static async open(
+    url: string,
+    headers: Readonly<Record<string, string>> = {},
+    closeTimeoutMs?: number,
+  ): Promise<SocketClient> {
+    const options = {
+      headers: { ...headers },
+      rejectUnauthorized: false,
+      ...(closeTimeoutMs === undefined ? {} : { closeTimeout: closeTimeoutMs }),
+    };
+    const client = new SocketClient(new WebSocket(url, options));
     await new Promise<void>((resolve, reject) => {
       client.socket.once("open", resolve);
       client.socket.once("error", reject);
