@@ -34,12 +34,24 @@ const TARGET = /^[^\x00-\x20\x7f]+$/;
 type State =
   | { readonly name: "head" }
   | { readonly name: "body"; readonly head: Head; readonly length: number }
+  | { readonly name: "answering" }
   | { readonly name: "done" };
+
+/** What the shell has to do: write, end, or have the request answered. */
+export interface ControlStep {
+  readonly send?: string;
+  readonly end?: boolean;
+  readonly request?: ControlRequest;
+}
+
+const NOTHING: ControlStep = {};
 
 type Head = Omit<ControlRequest, "body">;
 
+//   head ──▶ body ──▶ answering ──respond──▶ done;  answering ──respond, kept──▶ head
 /**
- * One connection of the HTTP control port: one request, one answer, end (handler.md 7.3). Bytes
+ * One connection of the HTTP control port: one request, one answer, end (handler.md 7.3). A client
+ * that asks for `Connection: keep-alive` may send more requests, one after the other (ours). Bytes
  * in; the request, or bytes to send, out.
  */
 export class ControlExchange {
@@ -48,31 +60,40 @@ export class ControlExchange {
   #parts: Bytes[] = [];
   #size = 0;
   #minorVersion: 0 | 1 = 1;
+  #wantsMore = false;
 
   constructor(limits: ControlLimits) {
     this.#limits = limits;
   }
 
   /** Takes bytes of the client. `send` is to be written now; with `end` nothing follows. */
-  receive(bytes: Bytes): {
-    send?: string;
-    end?: boolean;
-    request?: ControlRequest;
-  } {
-    if (this.#state.name === "done") return {};
+  receive(bytes: Bytes): ControlStep {
+    if (this.#state.name === "done") return NOTHING;
     this.#parts.push(bytes);
     this.#size += bytes.length;
     if (this.#state.name === "body") return this.#body(this.#state);
-    return this.#head();
+    return this.#state.name === "head" ? this.#head() : NOTHING;
   }
 
-  respond(response: ControlResponse): { send: string; end: true } {
-    this.#state = { name: "done" };
-    this.#parts = [];
-    return { send: renderResponse(response, this.#minorVersion), end: true };
+  /** Whether bytes of a request have come that is not whole. */
+  get isIdle(): boolean {
+    return this.#state.name === "head" && this.#size === 0;
   }
 
-  #head(): { send?: string; end?: boolean; request?: ControlRequest } {
+  /** The answer; `mayKeep`: there is room for a connection that stays. */
+  respond(response: ControlResponse, mayKeep = false): { send: string; end: boolean } {
+    const isKept = mayKeep && this.#wantsMore && this.#state.name === "answering";
+    this.#state = { name: isKept ? "head" : "done" };
+    if (!isKept) this.#parts = [];
+    return { send: renderResponse(response, this.#minorVersion, isKept), end: !isKept };
+  }
+
+  /** What came behind the request that was answered. */
+  next(): ControlStep {
+    return this.#state.name === "head" && this.#size > 0 ? this.#head() : NOTHING;
+  }
+
+  #head(): ControlStep {
     const data = concatBytes(this.#parts);
     this.#parts = [data];
     const text = toByteString(sliceBytes(data, 0, this.#limits.headerMaxBytes + 4));
@@ -85,6 +106,7 @@ export class ControlExchange {
     const head = parseHead(text.slice(0, end.length));
     if (head === undefined) return this.#refuse(400, "Failed to parse request header.");
     this.#minorVersion = head.minorVersion;
+    this.#wantsMore = KEEP_ALIVE.test(getHeader(head.headers, "connection") ?? "");
     const length = bodyLength(head, this.#limits.bodyMaxBytes);
     if (typeof length !== "number") return this.#refuse(length.code, length.text);
     const rest = sliceBytes(data, end.next);
@@ -99,30 +121,37 @@ export class ControlExchange {
     return step;
   }
 
-  #body(state: State & { name: "body" }): {
-    send?: string;
-    end?: true;
-    request?: ControlRequest;
-  } {
-    if (this.#size > state.length)
+  #body({ head, length }: State & { name: "body" }): ControlStep {
+    if (this.#size < length) return NOTHING;
+    if (this.#size > length && !this.#wantsMore)
       return this.#refuse(400, "Request body exceeded Content-Length.");
-    if (this.#size < state.length) return {};
-    const body = concatBytes(this.#parts);
-    this.#parts = [];
-    this.#state = { name: "done" };
-    return { request: { ...state.head, body } };
+    const data = concatBytes(this.#parts);
+    this.#size -= length;
+    this.#parts = this.#size === 0 ? [] : [sliceBytes(data, length)];
+    this.#state = ANSWERING;
+    const { method, target, minorVersion, headers } = head;
+    const body = this.#size === 0 ? data : sliceBytes(data, 0, length);
+    return { request: { method, target, minorVersion, headers, body } };
   }
 
-  #refuse(code: number, text: string): { send: string; end: true } {
+  #refuse(code: number, text: string): ControlStep {
     return this.respond({ code, contentType: "text/plain", body: `${text}\n` });
   }
 }
 
-export function renderResponse(response: ControlResponse, minorVersion: 0 | 1): string {
+const KEEP_ALIVE = /^\s*keep-alive\s*$/i;
+const ANSWERING: State = { name: "answering" };
+
+export function renderResponse(
+  response: ControlResponse,
+  minorVersion: 0 | 1,
+  isKept = false,
+): string {
   let head = `HTTP/1.${minorVersion} ${response.code} ${reasonPhrase(response.code)}\r\n`;
   const extra = response.extraHeaders ?? [];
   for (let i = 0; i + 1 < extra.length; i += 2) head += `${extra[i]}: ${extra[i + 1]}\r\n`;
-  head += `Content-Type: ${response.contentType}\r\nConnection: close\r\n`;
+  const connection = isKept ? "keep-alive" : "close";
+  head += `Content-Type: ${response.contentType}\r\nConnection: ${connection}\r\n`;
   return `${head}Content-Length: ${response.body.length}\r\n\r\n${response.body}`;
 }
 

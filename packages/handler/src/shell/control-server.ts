@@ -1,41 +1,93 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "@pushpin/log";
 import { answerControl, type ControlTarget } from "../core/control-api.ts";
-import { ControlExchange, type ControlLimits } from "../core/control-exchange.ts";
+import {
+  ControlExchange,
+  type ControlLimits,
+  type ControlResponse,
+  type ControlStep,
+} from "../core/control-exchange.ts";
 
 /** Limit: connections at once; more wait in the backlog. */
 export const CONTROL_CONNECTIONS_MAX = 128;
+/** Limit: with more connections than this none is kept for another request. */
+export const CONTROL_KEPT_MAX = 64;
 /** A client that has not sent its whole request by then is cut. */
 const REQUEST_TIMEOUT_MS = 60_000;
+/** A client that keeps its connection has this long between requests. */
+const IDLE_TIMEOUT_MS = 60_000;
 /** After the answer, what the client still sends is read and dropped for this long. */
 const LINGER_MS = 2000;
+const SWEEP_MS = 500;
 
 export type ControlListen =
   | { readonly fd: number }
   | { readonly host: string; readonly port: number };
 
-/** The HTTP control port: a few short connections, one request each. */
+interface ControlOptions {
+  readonly listen: ControlListen;
+  readonly limits: ControlLimits;
+  readonly target: ControlTarget;
+  readonly log: Logger;
+}
+
+interface Connection {
+  readonly exchange: ControlExchange;
+  dueMs: number;
+}
+
+/** The HTTP control port: many short connections, one request each, or a few that are kept. */
 export class ControlServer {
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #options: ControlOptions;
+  readonly #connections = new Map<Socket, Connection>();
+  readonly #sweep: NodeJS.Timeout;
+  /** Of those over the limit, which wait. */
+  readonly #waiting = new Set<Socket>();
 
-  private constructor(server: Server) {
+  private constructor(server: Server, options: ControlOptions) {
     this.#server = server;
+    this.#options = options;
+    // One timer for all: connections come by the thousand.
+    this.#sweep = setInterval(() => this.#cutLate(), SWEEP_MS);
+    this.#sweep.unref();
+    // The same functions for every connection; they know it by `this`.
+    const control = this;
+    const onData = function (this: Socket, bytes: Buffer) {
+      control.#received(this, bytes);
+    };
+    const onEnd = function (this: Socket) {
+      if (!this.writableEnded) this.end();
+    };
+    const onError = function (this: Socket) {
+      this.destroy();
+    };
+    const onClose = function (this: Socket) {
+      control.#closed(this);
+    };
+    server.on("connection", (socket) => {
+      this.#connections.set(socket, {
+        exchange: new ControlExchange(options.limits),
+        dueMs: performance.now() + REQUEST_TIMEOUT_MS,
+      });
+      socket.on("data", onData);
+      socket.on("end", onEnd);
+      socket.on("error", onError);
+      socket.on("close", onClose);
+      // Limit: CONTROL_CONNECTIONS_MAX. The rest of them are read when a place is free.
+      if (this.#connections.size <= CONTROL_CONNECTIONS_MAX) return;
+      this.#waiting.add(socket);
+      socket.pause();
+    });
   }
 
-  static async open(options: {
-    readonly listen: ControlListen;
-    readonly limits: ControlLimits;
-    readonly target: ControlTarget;
-    readonly log: Logger;
-  }): Promise<ControlServer> {
+  static async open(options: ControlOptions): Promise<ControlServer> {
     const server = createServer({
       allowHalfOpen: true,
       pauseOnConnect: false,
       noDelay: true,
     });
-    const control = new ControlServer(server);
-    server.on("connection", (socket) => control.#serve(socket, options));
+    const control = new ControlServer(server, options);
     await new Promise<void>((resolve, reject) => {
       const { listen } = options;
       server.once("error", (error) =>
@@ -57,55 +109,73 @@ export class ControlServer {
   }
 
   async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
+    clearInterval(this.#sweep);
+    for (const socket of this.#connections.keys()) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
-  #serve(
-    socket: Socket,
-    options: {
-      readonly limits: ControlLimits;
-      readonly target: ControlTarget;
-      readonly log: Logger;
-    },
-  ): void {
-    this.#sockets.add(socket);
-    const exchange = new ControlExchange(options.limits);
-    // Limit: CONTROL_CONNECTIONS_MAX. The rest of them are read when a place is free.
-    if (this.#sockets.size > CONTROL_CONNECTIONS_MAX) socket.pause();
-    socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy());
-    socket.on("error", () => socket.destroy());
-    socket.on("close", () => {
-      this.#sockets.delete(socket);
-      for (const waiting of this.#sockets)
-        if (waiting.isPaused()) {
-          waiting.resume();
-          break;
-        }
-    });
-    socket.on("end", () => socket.end());
-    socket.on("data", (bytes) => {
-      const step = exchange.receive(bytes);
-      if (step.send !== undefined) socket.write(step.send, "latin1");
-      if (step.end) finish(socket);
-      if (step.request === undefined) return;
-      const answer = answerControl(step.request, options.target);
-      if ("later" in answer) {
-        answer.later((response) => {
-          if (socket.destroyed) return;
-          socket.write(exchange.respond(response).send, "latin1");
-          finish(socket);
-        });
-        return;
-      }
-      socket.write(exchange.respond(answer.response).send, "latin1");
-      finish(socket);
-      answer.run?.();
-    });
+  #cutLate(): void {
+    const nowMs = performance.now();
+    for (const [socket, { dueMs }] of this.#connections) if (dueMs <= nowMs) socket.destroy();
   }
-}
 
-function finish(socket: Socket): void {
-  socket.end();
-  socket.setTimeout(LINGER_MS);
+  #closed(socket: Socket): void {
+    this.#connections.delete(socket);
+    if (this.#waiting.size === 0) return;
+    this.#waiting.delete(socket);
+    const [next] = this.#waiting;
+    if (next === undefined || this.#connections.size - this.#waiting.size >= CONTROL_CONNECTIONS_MAX)
+      return;
+    this.#waiting.delete(next);
+    next.resume();
+  }
+
+  #received(socket: Socket, bytes: Buffer): void {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined) return;
+    if (connection.exchange.isIdle) connection.dueMs = performance.now() + REQUEST_TIMEOUT_MS;
+    this.#step(socket, connection, connection.exchange.receive(bytes));
+  }
+
+  #step(socket: Socket, connection: Connection, step: ControlStep): void {
+    if (step.request === undefined) {
+      if (step.end) {
+        // What is still to come of a refused request is read first: or the answer could be lost.
+        connection.dueMs = performance.now() + LINGER_MS;
+        socket.end(step.send ?? "", "latin1");
+      } else if (step.send !== undefined) socket.write(step.send, "latin1");
+      return;
+    }
+    const answer = answerControl(step.request, this.#options.target);
+    if ("later" in answer) {
+      socket.pause();
+      answer.later((response) => {
+        if (socket.destroyed) return;
+        socket.resume();
+        this.#respond(socket, connection, response);
+      });
+      return;
+    }
+    this.#respond(socket, connection, answer.response, answer.run);
+  }
+
+  #respond(
+    socket: Socket,
+    connection: Connection,
+    response: ControlResponse,
+    run?: () => void,
+  ): void {
+    const { exchange } = connection;
+    const { send, end } = exchange.respond(response, this.#connections.size <= CONTROL_KEPT_MAX);
+    if (end) {
+      connection.dueMs = performance.now() + LINGER_MS;
+      socket.end(send, "latin1");
+      run?.();
+      return;
+    }
+    connection.dueMs = performance.now() + IDLE_TIMEOUT_MS;
+    socket.write(send, "latin1");
+    run?.();
+    this.#step(socket, connection, exchange.next());
+  }
 }
