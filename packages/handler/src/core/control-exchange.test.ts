@@ -78,6 +78,52 @@ describe("given a connection to the control port", () => {
   });
 });
 
+describe("given a client that asks for its connection to be kept", () => {
+  const ask = (body: string) =>
+    `POST /publish/ HTTP/1.1\r\nConnection: keep-alive\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const answer = { code: 200, contentType: "text/plain", body: "Published\n" };
+
+  test("when there is room, then the answer says so, and another request is read", () => {
+    const one = new ControlExchange(LIMITS);
+    for (const body of ["{1}", "{22}"]) {
+      expect(one.receive(ask(body)).request?.body).toBe(body);
+      const { send, end } = one.respond(answer, true);
+      expect([send.includes("\r\nConnection: keep-alive\r\n"), end]).toEqual([true, false]);
+      expect(one.next()).toEqual({});
+      expect(one.isIdle).toBe(true);
+    }
+  });
+
+  test("when requests come together, then each is answered before the next is read", () => {
+    const one = new ControlExchange(LIMITS);
+    const text = ask("{1}") + ask("{22}") + ask("{333}").slice(0, 20);
+    expect(one.receive(text).request?.body).toBe("{1}");
+    expect(one.receive("")).toEqual({});
+    one.respond(answer, true);
+    expect(one.next().request?.body).toBe("{22}");
+    one.respond(answer, true);
+    expect(one.next()).toEqual({});
+    expect(one.isIdle).toBe(false);
+    expect(one.receive(ask("{333}").slice(20)).request?.body).toBe("{333}");
+  });
+
+  test("when there is no room, or it did not ask, then the answer is the last", () => {
+    const full = new ControlExchange(LIMITS);
+    full.receive(ask("{}"));
+    expect(full.respond(answer, false)).toMatchObject({ end: true });
+    const silent = new ControlExchange(LIMITS);
+    silent.receive("GET / HTTP/1.1\r\n\r\n");
+    expect(silent.respond(answer, true).end).toBe(true);
+    expect(silent.receive(ask("{}"))).toEqual({});
+  });
+
+  test("when a request of it is refused, then that is the last answer", () => {
+    const one = new ControlExchange(LIMITS);
+    const step = one.receive("POST / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n");
+    expect(step).toEqual(refused("Request requires Content-Length.", "411 Length Required"));
+  });
+});
+
 describe("given an Accept header", () => {
   test.each([
     ["application/json", "json"],

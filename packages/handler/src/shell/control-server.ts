@@ -10,7 +10,7 @@ import {
 
 /** Limit: connections at once; more wait in the backlog. */
 export const CONTROL_CONNECTIONS_MAX = 128;
-/** Limit: with more connections than this none is kept for another request. */
+/** Limit: open connections up to which one is kept for another request; beyond, each answer is the last. */
 export const CONTROL_KEPT_MAX = 64;
 /** A client that has not sent its whole request by then is cut. */
 const REQUEST_TIMEOUT_MS = 60_000;
@@ -166,6 +166,7 @@ export class ControlServer {
     run?: () => void,
   ): void {
     const { exchange } = connection;
+    // Limit: CONTROL_KEPT_MAX
     const { send, end } = exchange.respond(response, this.#connections.size <= CONTROL_KEPT_MAX);
     if (end) {
       connection.dueMs = performance.now() + LINGER_MS;
