@@ -211,9 +211,13 @@ export class ClientConnection {
         heads += 1;
       isFull = heads >= pipelineMax; // Limit: client_pipeline_max
     }
-    if (isFull) this.socket.pause();
-    else if (input.length <= COPY_MAX_BYTES && input.buffer.byteLength > input.length * 2)
+    if (isFull) {
+      this.socket.pause();
+      return;
+    }
+    if (input.length <= COPY_MAX_BYTES && input.buffer.byteLength > input.length * 2)
       this.#input = Buffer.from(input);
+    if (this.socket.isPaused()) this.socket.resume();
   }
 
   #keep(rest: Buffer | undefined): void {
@@ -366,9 +370,10 @@ export class ClientConnection {
       this.close();
       return;
     }
-    if (this.socket.isPaused()) this.socket.resume();
     this.rearm();
+    // What was sent ahead is used up before more is read.
     if (this.#input !== undefined) this.#engine.resumeSoon(this);
+    else if (this.socket.isPaused()) this.socket.resume();
   }
 
   /** Goes on with requests sent ahead. */
@@ -376,8 +381,12 @@ export class ClientConnection {
     if (this.#activity !== undefined || this.#isClosing || this.#isClosed) return;
     this.#advance();
     if (this.hasSession || this.#isClosing) return;
-    if (this.hasEnded) this.close();
-    else if (this.#input !== undefined) this.rearm();
+    if (this.hasEnded) {
+      this.close();
+      return;
+    }
+    if (this.socket.isPaused()) this.socket.resume();
+    if (this.#input !== undefined) this.rearm();
   }
 
   /** Ends the session, if it is not over, by a cancel. */

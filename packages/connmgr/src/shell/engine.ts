@@ -19,6 +19,9 @@ const PEERS_MAX = 1024;
 const DRAIN_STEP = 10;
 const DRAIN_PER_MS = 1;
 
+/** Clients turned away are told of in the log this often. */
+const REPORT_MS = 60_000;
+
 type Owned = Socket & { connection?: ClientConnection };
 
 /** All connections of this process and their sessions: lookup, writes once a turn, deadlines, keep-alives. */
@@ -39,6 +42,8 @@ export class Engine {
   readonly #join = new OutputJoin();
   readonly #peers = new Map<string, string>();
   readonly #counts = new Map<string, number>();
+  readonly #reported = new Map<string, number>();
+  #reportedMs: number;
   #dirty: ClientConnection[] = [];
   #waiting: ClientConnection[] = [];
   #turnScheduled = false;
@@ -57,6 +62,7 @@ export class Engine {
     this.log = log;
     this.#sockets = sockets;
     this.nowMs = clock.nowMs();
+    this.#reportedMs = this.nowMs;
     this.#wheel = new TimerWheel(TICK_MS, 512, this.nowMs);
     this.#timer = setInterval(() => this.tick(), TICK_MS);
   }
@@ -273,6 +279,19 @@ export class Engine {
       connection.destroy();
     }
     this.#orphans.expire(nowMs);
+    if (nowMs - this.#reportedMs >= REPORT_MS) this.#report(nowMs);
+  }
+
+  /** What happened since the last time, if anything did: one line, however many clients it were. */
+  #report(nowMs: number): void {
+    this.#reportedMs = nowMs;
+    const fresh: Record<string, number> = {};
+    for (const [name, count] of this.#counts) {
+      const more = count - (this.#reported.get(name) ?? 0);
+      if (more > 0) fresh[name] = more;
+      this.#reported.set(name, count);
+    }
+    if (Object.keys(fresh).length > 0) this.log.info("clients turned away", fresh);
   }
 }
 

@@ -88,6 +88,25 @@ describe("given a handler that answers 200 with `hi`", () => {
     await client.until("yo");
   });
 
+  test("operations H5: when requests are sent ahead without end, then reading pauses, and later all are answered", async () => {
+    let isFirst = true;
+    await start({
+      bufferSize: 65_536,
+      onSession: (session) => {
+        if (!isFirst) session.respond(200, "hi");
+        isFirst = false;
+      },
+    });
+    const client = await connmgr.client();
+    const count = 300;
+    client.send(`GET / HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(60_000)}\r\n\r\n`.repeat(count));
+    const first = await connmgr.session();
+    await eventually(() => client.socket.writableLength > 0);
+    expect(connmgr.sessions).toHaveLength(1);
+    first.respond(200, "hi");
+    await eventually(() => client.text.length === OK.length * count);
+  });
+
   test("operations H6: when HTTP/1.0 has no Host, then the uri has localhost", async () => {
     await start(ok);
     const client = await connmgr.client();

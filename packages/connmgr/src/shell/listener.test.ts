@@ -250,7 +250,9 @@ describe("given addresses", () => {
     await start();
     const where = { kind: "tcp", host: "127.0.0.1", port: connmgr.listener.port } as const;
     await expect(startConnmgr({ where })).rejects.toThrow(
-      new RegExp(`failed to bind 127.0.0.1:${where.port}: .*EADDRINUSE`),
+      new RegExp(
+        `failed to bind 127.0.0.1:${where.port}: Address already in use \\(os error 98\\)`,
+      ),
     );
   });
 });
@@ -298,6 +300,23 @@ describe("given limits of clients", () => {
     await eventually(() => connmgr.engine.connections === 1);
     await (await from("1.1.1.1")).until("hi");
     expect(connmgr.engine.counts.get("too many clients of one address")).toBe(1);
+  });
+});
+
+describe("given clients that were turned away", () => {
+  test("when a minute has passed, then one line says how many and why, and no more the next minute", async () => {
+    await start({ clock: new ManualClock() });
+    for (let i = 0; i < 3; i += 1) {
+      const one = await client();
+      one.send("BAD\r\n\r\n");
+      await one.closed();
+    }
+    const lines = () => connmgr.log.lines.filter((one) => one.includes("clients turned away"));
+    connmgr.pass(61_000);
+    expect(lines()).toEqual([expect.stringContaining("refused 400")]);
+    expect(lines()[0]).toMatch(/\b3\b/);
+    connmgr.pass(61_000);
+    expect(lines()).toHaveLength(1);
   });
 });
 

@@ -64,7 +64,7 @@ export class Listener {
     const server = this.#server;
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error) =>
-        reject(new Error(`failed to bind ${shown(where)}: ${error.message}`, { cause: error })),
+        reject(new Error(`failed to bind ${shown(where)}: ${reasonOf(error)}`, { cause: error })),
       );
       server.listen({ ...listenOptions(where), backlog: BACKLOG }, resolve);
     });
@@ -211,6 +211,17 @@ function shown(where: ListenerOptions["where"]): string {
   if (where.kind === "fd") return `inherited socket ${where.fd}`;
   if (where.kind === "local") return where.path;
   return where.host.includes(":") ? `[${where.host}]:${where.port}` : `${where.host}:${where.port}`;
+}
+
+/** The original's words for what can be expected. */
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "Permission denied (os error 13)",
+  EADDRINUSE: "Address already in use (os error 98)",
+  EADDRNOTAVAIL: "Cannot assign requested address (os error 99)",
+};
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  return REASONS[error.code ?? ""] ?? error.message;
 }
 
 function setOwner(where: ListenAddress & { kind: "local" }): void {
