@@ -11,9 +11,11 @@ const isEndpoint = (section, key) =>
   /_specs?$/.test(key) &&
   !(section === "handler" && /^(push_in|stats|command|state)_/.test(key));
 
-function valueOf({ kind, fallback }) {
-  if (kind === "list") return fallback.length === 0 ? "none" : `\`${fallback.join(",")}\``;
-  return fallback === undefined || fallback === "" ? "none" : `\`${fallback}\``;
+function valueOf({ kind, fallback }, shipped) {
+  const text = String(kind === "list" ? fallback.join(",") : (fallback ?? ""));
+  const value = text === "" ? "none" : `\`${text}\``;
+  if (shipped === undefined || shipped === text) return value;
+  return `${value}; shipped ${shipped === "" ? "empty" : `\`${shipped}\``}`;
 }
 
 function rangeOf({ kind, min, max, choices, unit }) {
@@ -29,10 +31,10 @@ function rangeOf({ kind, min, max, choices, unit }) {
   return parts.join(", ");
 }
 
-function table(entries) {
+function table(entries, shipped) {
   const rows = entries.map(
     ([key, one]) =>
-      `| \`${key}\` | ${one.kind} | ${valueOf(one)} | ${rangeOf(one)} | ${one.about} |`,
+      `| \`${key}\` | ${one.kind} | ${valueOf(one, shipped(key))} | ${rangeOf(one)} | ${one.about} |`,
   );
   return `| key | type | default | range, unit | |
 | --- | --- | --- | --- | --- |
@@ -41,8 +43,9 @@ ${rows.join("\n")}
 }
 
 /** Text of docs/config-reference.md, from the settings as `@pushpin/config` declares them. */
-export function configPage(sections) {
+export function configPage(sections, shippedFile) {
   const parts = sections.map(({ name, settings }) => {
+    const shipped = (key) => shippedFile.get(name)?.get(key)?.items.join(",");
     const entries = Object.entries(settings);
     const own = entries.filter(([key]) => !isEndpoint(name, key));
     const endpoints = entries.filter(([key]) => isEndpoint(name, key));
@@ -53,13 +56,13 @@ export function configPage(sections) {
 Where it meets the other processes. \`internal.conf\` sets these; change them to put processes on
 different hosts, or beside processes of the original.
 
-${table(endpoints)}`;
-    return `## [${name}]\n\n${SECTION_TEXTS[name]}\n\n${table(own)}${meeting}`;
+${table(endpoints, shipped)}`;
+    return `## [${name}]\n\n${SECTION_TEXTS[name]}\n\n${table(own, shipped)}${meeting}`;
   });
   return `# Configuration reference
 
 Every key of \`pushpin.conf\`, as the programs read it. The default is what counts where a key is absent;
-\`config/pushpin.conf\` sets some of them to other values. A bad value stops the start, with its file and
+where \`config/pushpin.conf\` has another value, that is the shipped one. A bad value stops the start, with its file and
 line and what is allowed; so does a key that nobody knows, with the nearest name. This page is made by \`npm run docs\`.
 
 ## The file

@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { SECTIONS } from "../../packages/config/dist/index.js";
+import { parseIni, SECTIONS } from "../../packages/config/dist/index.js";
 import { configPage } from "./config-page.mjs";
 import { limitsPage } from "./limits-page.mjs";
 import { manPages } from "./man-pages.mjs";
@@ -12,11 +12,11 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const isCheck = process.argv.includes("--check");
 const pages = new Map([
   ["docs/limits.md", limitsPage(root)],
-  ["docs/config-reference.md", configPage(SECTIONS)],
+  ["docs/config-reference.md", configPage(SECTIONS, parseIni(read("config/pushpin.conf")))],
   ...manPages(root, SECTIONS),
 ]);
 for (const [path, text] of pages) {
-  if (readOrNothing(join(root, path)) === text) continue;
+  if (read(path) === text) continue;
   if (isCheck) stale(path);
   else {
     mkdirSync(dirname(join(root, path)), { recursive: true });
@@ -34,10 +34,10 @@ function stale(path) {
   process.exitCode = 1;
 }
 
-function readOrNothing(path) {
+function read(path) {
   try {
-    return readFileSync(path, "utf8");
+    return readFileSync(join(root, path), "utf8");
   } catch {
-    return undefined;
+    return "";
   }
 }

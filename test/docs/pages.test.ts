@@ -33,11 +33,13 @@ const SAID: Readonly<Record<string, readonly RegExp[]>> = {
     /what time is it\?/,
     /^\d\d:\d\d:\d\d$/m,
   ],
+  "docs/grip-guide.md": [/^# pass 1$/m, /^# fail 0$/m],
   "docs/publishing.md": [/(?:Published\n){4}Published 2 messages\nPublished\n/],
   "docs/explaining.md": [/hold/i, /route: line \d/],
   "docs/operations.md": [
     /^message_rate=500 +; environment PUSHPIN_HANDLER_MESSAGE_RATE$/m,
     /0 errors/,
+    /^ready\nhandler: ok$/m,
     /wanted: test/,
     /\[stream opened\]/,
     /^news \d+$/m,

@@ -50,7 +50,7 @@ export class Sandbox {
     const sandbox = new Sandbox(mkdtempSync(join(tmpdir(), "pp-")), ports);
     const { directory } = sandbox;
     cpSync(join(ROOT, "config"), join(directory, "config"), { recursive: true });
-    for (const name of ["node_modules", "package.json"])
+    for (const name of ["node_modules", "package.json", "index.js"])
       symlinkSync(join(ROOT, name), join(directory, name));
     const config = join(directory, "config/pushpin.conf");
     writeFileSync(config, sandbox.moved(readFileSync(config, "utf8")));
