@@ -10,10 +10,13 @@ export function hasGripInstruction(headers: readonly string[]): boolean {
   return isGripInstructType(headers);
 }
 
+const GRIP_INSTRUCT = "application/grip-instruct";
+
 /** Whether the body is a JSON instruct: the type up to the first `;`, exactly. */
 export function isGripInstructType(headers: readonly string[]): boolean {
   const type = getHeader(headers, "content-type");
-  return type !== undefined && (type.split(";")[0] as string) === "application/grip-instruct";
+  if (!type?.startsWith(GRIP_INSTRUCT)) return false;
+  return type.length === GRIP_INSTRUCT.length || type[GRIP_INSTRUCT.length] === ";";
 }
 
 /** What the proxy tells backends it can do. */

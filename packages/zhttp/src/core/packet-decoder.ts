@@ -314,10 +314,18 @@ function typeValue(text: string, from: number, to: number, type: number): Packet
   return value;
 }
 
+/** As our own processes write it. */
+const EXT_OF_OURS = "5:multi,4:true!5:batch,4:true!";
+
 function setExt(packet: Packet, text: string, from: number, to: number, type: number): void {
   // By far the most frequent value, as every process of every version writes it.
   if (to - from === 15 && type === CLOSE_MAP && text.startsWith("5:multi,4:true!", from)) {
     packet.multi = true;
+    return;
+  }
+  if (to - from === 30 && type === CLOSE_MAP && text.startsWith(EXT_OF_OURS, from)) {
+    packet.multi = true;
+    packet.batch = true;
     return;
   }
   const ext = mapValue("ext", text, from, to, type);

@@ -43,7 +43,9 @@ function encodeFields(packet: Packet): string {
     if (packet.id !== "") out += `2:id,${encodeByteString(packet.id)}`;
     if (packet.seq !== undefined) out += `3:seq,${encodeInteger(packet.seq)}`;
   }
-  if (packet.multi || packet.batch || packet.ext !== undefined) out += `3:ext,${encodeExt(packet)}`;
+  if (packet.ext !== undefined) out += `3:ext,${encodeExt(packet)}`;
+  else if (packet.multi) out += packet.batch ? EXT_MULTI_BATCH : EXT_MULTI;
+  else if (packet.batch) out += `3:ext,${encodeExt(packet)}`;
   if (packet.type !== "data") out += `4:type,${encodeByteString(packet.type)}`;
   if (packet.condition !== "") out += `9:condition,${encodeByteString(packet.condition)}`;
   if (packet.method !== "") out += `6:method,${encodeByteString(packet.method)}`;
@@ -84,6 +86,10 @@ function encodeInteger(value: number): string {
   const digits = String(value);
   return `${lengthPrefix(digits.length)}${digits}#`;
 }
+
+/** The two that almost every first packet has. */
+const EXT_MULTI = "3:ext,15:5:multi,4:true!}";
+const EXT_MULTI_BATCH = "3:ext,30:5:multi,4:true!5:batch,4:true!}";
 
 function encodeExt(packet: Packet): string {
   let out = "";

@@ -54,7 +54,19 @@ export interface UriParts {
   readonly target: string;
 }
 
+/** The last one: a request's URI is looked at several times in a row. */
+let lastUri = "";
+let lastParts: UriParts | undefined;
+
 export function splitUri(uri: string): UriParts {
+  if (lastParts === undefined || uri !== lastUri) {
+    lastParts = split(uri);
+    lastUri = uri;
+  }
+  return lastParts;
+}
+
+function split(uri: string): UriParts {
   const scheme = uri.slice(0, uri.indexOf("://"));
   const rest = uri.slice(scheme.length + 3);
   const slash = rest.search(/[/?]/);
