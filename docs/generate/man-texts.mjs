@@ -21,6 +21,11 @@ const daemon = (what, description) => ({
   see: ["pushpin(1)", "pushpin.conf(5)"],
 });
 
+const TOOL_EXIT = [
+  ["0", "ended by a signal, or after as many packets as were asked for"],
+  ["1", "bad command line or configuration"],
+];
+
 /** By program or subcommand. `options` says how it is asked for its help. */
 export const MAN_TEXTS = {
   pushpin: {
@@ -134,20 +139,45 @@ export const MAN_TEXTS = {
   },
   "pushpin-stats": {
     what: "watch the statistics of a running Pushpin",
-    description: ["Reads the statistics socket of a running handler and prints what it reports."],
+    description: [
+      "Reads the statistics socket of a running handler. On a terminal it shows rates, connections, " +
+        "routes and the busiest channels, anew every second; else it prints a line for each packet: its " +
+        "type and its members as JSON. Words are the types wanted.",
+    ],
+    exit: TOOL_EXIT,
     files: [CONFIG_FILE],
+    environment: [SETTINGS_VARIABLE],
+    examples: [["pushpin stats --lines --count=10 message sub", "ten packets of two types"]],
     see: ["pushpin-subs(1)", "pushpin-command(1)"],
   },
   "pushpin-subs": {
-    what: "list the subscriptions of a running Pushpin",
-    description: ["Asks a running handler which channels have subscribers."],
+    what: "follow the subscriptions of a running Pushpin",
+    description: [
+      "Prints SUB with mode, channel and number of subscribers when a channel gets its first subscriber or " +
+        "another number of them, and UNSUB when the last one is gone. Subscriptions that were there before are " +
+        "heard of at their next refresh, within a minute.",
+    ],
+    exit: TOOL_EXIT,
     files: [CONFIG_FILE],
+    environment: [SETTINGS_VARIABLE],
     see: ["pushpin-stats(1)", "pushpin-command(1)"],
   },
   "pushpin-command": {
     what: "send a command to a running Pushpin",
-    description: ["Sends one command to the command socket of a running handler, and prints the answer."],
+    description: [
+      "Sends one command to the command socket of a running handler, and prints the answer as JSON. Arguments " +
+        "are a JSON object. The address of the socket may stand before the method.",
+    ],
+    exit: [
+      ["0", "done"],
+      ["1", "bad command line, no answer in time, or the condition the handler named"],
+    ],
     files: [CONFIG_FILE],
+    environment: [SETTINGS_VARIABLE],
+    examples: [
+      ["pushpin command get-zmq-uris", "where publishers connect"],
+      ["pushpin command refresh '{\"channel\":\"news\"}'", "backends of WebSockets on a channel are asked again"],
+    ],
     see: ["pushpin-stats(1)", "pushpin-subs(1)"],
   },
 };
