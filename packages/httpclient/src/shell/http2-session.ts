@@ -22,10 +22,13 @@ export const STREAMS_MAX = 1000;
 const STREAMS_BEFORE_SETTINGS = 1;
 /** Limit: response bytes on their way over one HTTP/2 connection; the backend waits. Unit: bytes. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
-/** A connection with open requests that is silent for this long is asked for a sign of life. */
-const PING_AFTER_MS = 20_000;
+/**
+ * A connection with open requests that is silent for this long is asked for a sign of life:
+ * `node:http2` says nothing either when it has refused what the backend sent.
+ */
+const PING_AFTER_MS = 10_000;
 /** It is given up if that does not come by then. */
-const PING_TIMEOUT_MS = 15_000;
+const PING_TIMEOUT_MS = 10_000;
 const NEEDS_LENGTH: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 const {
   NGHTTP2_CANCEL,
