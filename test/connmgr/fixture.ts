@@ -15,7 +15,7 @@ export const CONNMGR = "connmgr-0-test";
 export const HANDLER = "handler-test";
 /** The key of RFC 6455's example. */
 export const SAMPLE_KEY = "dGhlIHNhbXBsZSBub25jZQ==";
-const WAIT_MS = 5000;
+const WAIT_MS = 15_000;
 
 const SETTINGS: ConnmgrSettings = {
   instanceId: CONNMGR,
@@ -54,6 +54,10 @@ export class HandlerSession {
         typeof one.body === "string" ? one.body : Buffer.from(one.body).toString("latin1"),
       )
       .join("");
+  }
+
+  get bodyBytes(): number {
+    return this.packets.reduce((sum, one) => sum + one.body.length, this.first.body.length);
   }
 
   get last(): Packet | undefined {

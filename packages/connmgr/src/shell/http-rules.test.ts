@@ -443,7 +443,7 @@ describe("given request bodies", () => {
     await eventually(() => client.socket.writableLength > 0);
     expect(session.packets).toHaveLength(0);
     session.send({ type: "credit", credits: 20_000_000 });
-    await session.until((one) => one.body.length === 20_000_000);
+    await session.until((one) => one.bodyBytes === 20_000_000);
   });
 
   test("operations H23: when the client waits for 100, then it comes with the credits", async () => {

@@ -304,9 +304,9 @@ describe("given an open WebSocket", () => {
     const { client, session } = await open();
     const piece = frame(OPCODE.binary, Buffer.alloc(1_000_000));
     for (let i = 0; i < 30; i += 1) client.bytes(piece);
-    await eventually(() => client.socket.writableLength > 0 && session.body.length === 100_000);
+    await eventually(() => client.socket.writableLength > 0 && session.bodyBytes === 100_000);
     session.send({ type: "credit", credits: 100_000_000 });
-    await session.until((one) => one.body.length === 30_000_000);
+    await session.until((one) => one.bodyBytes === 30_000_000);
   });
 });
 
