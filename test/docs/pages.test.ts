@@ -34,7 +34,14 @@ const SAID: Readonly<Record<string, readonly RegExp[]>> = {
     /^\d\d:\d\d:\d\d$/m,
   ],
   "docs/grip-guide.md": [/^# pass 1$/m, /^# fail 0$/m],
-  "docs/publishing.md": [/(?:Published\n){4}Published 2 messages\nPublished\n/],
+  "docs/publishing.md": [
+    /"message": ?"Published"/,
+    /Invalid format: .*formats/,
+    /^pushed$/m,
+    /(?:Published\n){4}Published 2 messages\nPublished\n/,
+    /"receivers":/,
+    /\[stream opened\]\nhello\n/,
+  ],
   "docs/explaining.md": [/hold/i, /route: line \d/],
   "docs/operations.md": [
     /^message_rate=500 +; environment PUSHPIN_HANDLER_MESSAGE_RATE$/m,
