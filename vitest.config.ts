@@ -35,6 +35,7 @@ export default defineConfig({
           name: "system",
           include: [
             "test/system/**/*.test.ts",
+            "test/crash/**/*.test.ts",
             "test/docs/**/*.test.ts",
           ],
           testTimeout: 60_000,

@@ -63,6 +63,7 @@ const SETTINGS: CoreSettings = {
   updateOnFirstSubscription: false,
   connectionSubscriptionMax: 20,
   subscriptionLingerMs: 60_000,
+  wallOffsetMs: 1_700_000_000_000,
   recoverConcurrency: 10,
 };
 
@@ -103,6 +104,7 @@ export class HandlerRig {
       nowMs: this.nowMs,
       outputs: {
         toClient: (_to, packet) => this.#toClient(packet),
+        keepsAnchors: () => true,
         retry: (_to, retry) => {
           this.retries.push(retry);
           for (const { rid } of retry.requests) {
@@ -116,6 +118,7 @@ export class HandlerRig {
           if (!packet.ok) throw new Error(packet.error);
           for (const item of packet.value.items) this.control.push({ ...item, to });
         },
+        proxyDepartures: () => 0,
         requestFirst: (packet) =>
           this.asked.push({
             packet,

@@ -67,6 +67,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     ...(ipcFileMode === undefined ? {} : { ipcFileMode }),
     log,
     onPacket: (packet) => engine.packet(packet),
+    onTakeover: (successor) => engine.takeover(successor),
   });
   const admission = new Admission({
     connectionsMax: clientsMax(context),

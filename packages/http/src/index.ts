@@ -33,3 +33,4 @@ export {
   type ResponseLine,
   renderResponseHead,
 } from "./response-head.ts";
+export { isIdempotent } from "./methods.ts";

@@ -44,6 +44,8 @@ export interface SocketOptions {
   readonly onSubscription?: (topic: string, present: boolean) => void;
   /** How many peers are connected, told at every change. */
   readonly onPeers?: (count: number) => void;
+  /** A peer that was connected is gone. */
+  readonly onDisconnect?: () => void;
   /** ROUTER: nobody has the identity of the first part. */
   readonly onUnroutable?: (frames: Uint8Array[]) => void;
 }
@@ -90,6 +92,8 @@ export class ZmqSocket {
     if (options.onMessage !== undefined || options.onSubscription !== undefined)
       socket.#received = socket.#receive(native as unknown as Receiving);
     if (options.onPeers !== undefined) countPeers(native, options.onPeers);
+    const { onDisconnect } = options;
+    if (onDisconnect !== undefined) native.events.on("disconnect", () => onDisconnect());
     try {
       if (options.mode === "connect") for (const spec of options.specs) native.connect(spec);
       else {

@@ -20,6 +20,8 @@ export interface Activity {
   timedOut(): void;
   /** Kept open by the handler: it ends only when somebody ends it. */
   readonly isHeld: boolean;
+  /** A process has started that may take the place of this session's owner. */
+  ownerReplaced(successor: string): void;
   /** The process ends. */
   goAway(): void;
 }

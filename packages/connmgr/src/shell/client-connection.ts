@@ -308,8 +308,7 @@ export class ClientConnection {
     const session = this.#engine.openSession(this, "websocket");
     const client = new WebSocketClient(this, session, handshake);
     this.#activity = client;
-    session.open(packet);
-    this.#engine.pump(this);
+    client.open(packet);
     this.rearm();
     const early = this.#input;
     this.#input = undefined;
@@ -344,6 +343,10 @@ export class ClientConnection {
     shared: SharedFrames | undefined,
   ): void {
     this.#activity?.packet(packet, seq, nowMs, shared);
+  }
+
+  ownerReplaced(successor: string): void {
+    this.#activity?.ownerReplaced(successor);
   }
 
   /** An answer of our own, after which the connection closes. */

@@ -3,7 +3,7 @@ import { TLSSocket } from "node:tls";
 import { type Clock, TimerWheel } from "@pushpin/clock";
 import type { Logger } from "@pushpin/log";
 import { detach } from "@pushpin/tnetstrings";
-import { KeepAliveSchedule, type Kind, type Packet, Session } from "@pushpin/zhttp";
+import { KeepAliveSchedule, type Kind, Packet, Predecessors, Session } from "@pushpin/zhttp";
 import type { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import type { ConnmgrSettings } from "../core/connmgr-settings.ts";
 import { Orphans } from "../core/orphans.ts";
@@ -44,6 +44,9 @@ export class Engine {
   readonly #counts = new Map<string, number>();
   readonly #reported = new Map<string, number>();
   #reportedMs: number;
+  readonly #predecessors = new Predecessors();
+  /** What each peer has passed on last, by its own count; for its successor. */
+  readonly #marks = new Map<string, number>();
   #dirty: ClientConnection[] = [];
   #waiting: ClientConnection[] = [];
   #turnScheduled = false;
@@ -118,11 +121,43 @@ export class Engine {
       id: `0-${connection.slot}-${this.#generation.toString(16)}`,
       nowMs: this.#clock.nowMs(),
       credits: this.settings.windowBytes,
+      departures: this.#sockets().departures,
       offerRouter: true,
     });
     // The schedule reads `connection.session`, which the connection sets right after this.
     this.#keepAlive.add(connection);
     return session;
+  }
+
+  /**
+   * A proxy or handler has started. Sessions of the one it takes the place of are handed to it;
+   * requests that nobody else can go on with begin anew, or end.
+   */
+  takeover(successor: string): void {
+    const from = this.#ownText(successor);
+    if (!this.#predecessors.announce(from)) return;
+    this.nowMs = this.#clock.nowMs();
+    for (const connection of this.#slots) connection?.ownerReplaced(from);
+    for (const id of this.#marks.keys()) if (this.#predecessors.isReplaced(id)) this.#marks.delete(id);
+  }
+
+  /** What the start of `successor` means for one session. */
+  succession(
+    connection: ClientConnection,
+    successor: string,
+  ): "unconcerned" | "handed" | "lost" {
+    const { session } = connection;
+    const { departures } = this.#sockets();
+    if (!this.#predecessors.isLost(session, successor, departures)) return "unconcerned";
+    if (!session.handTo(successor, this.#marks.get(session.peer))) return "lost";
+    this.pump(connection);
+    return "handed";
+  }
+
+  /** Gives up a session nobody can go on with; whoever still has it is told when it speaks. */
+  abandonSession(connection: ClientConnection): void {
+    this.addOrphan(connection.session);
+    this.closeSession(connection);
   }
 
   closeSession(connection: ClientConnection): void {
@@ -154,6 +189,14 @@ export class Engine {
     this.nowMs = nowMs;
     packet.from = this.#ownText(packet.from);
     if (this.log.isDebug) this.#trace("packet in", packet.from, packet);
+    if (this.#predecessors.isReplaced(packet.from)) {
+      this.#refuseReplaced(packet);
+      return;
+    }
+    if (packet.type === "mark") {
+      this.#marks.set(packet.from, packet.seq ?? 0);
+      return;
+    }
     if (packet.ids === undefined) {
       this.#deliver(packet.id, packet, packet.seq, nowMs, undefined);
       return;
@@ -176,6 +219,18 @@ export class Engine {
     }
     const cancel = this.#orphans.answer(id, packet, seq, nowMs);
     if (cancel !== undefined) this.#sockets().send(packet.from, cancel);
+  }
+
+  /** A process that was stopped for so long that it was replaced: it has lost its sessions. */
+  #refuseReplaced(packet: Packet): void {
+    this.count("packet of a replaced process");
+    for (const { id } of packet.ids ?? [{ id: packet.id }]) {
+      const cancel = new Packet();
+      cancel.type = "cancel";
+      cancel.from = this.settings.instanceId;
+      cancel.id = id;
+      this.#sockets().send(packet.from, cancel);
+    }
   }
 
   /** A session remembers its peer: as a text of its own, not as a piece of a whole frame. */

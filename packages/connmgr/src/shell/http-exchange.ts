@@ -1,12 +1,13 @@
 import {
   ChunkedDecoder,
   type Framing,
+  isIdempotent,
   isWritable,
   type RequestHead,
   renderResponseHead,
 } from "@pushpin/http";
 import { sliceBytes, toBuffer } from "@pushpin/tnetstrings";
-import type { Packet, Session } from "@pushpin/zhttp";
+import { Packet, type Session } from "@pushpin/zhttp";
 import { planResponse } from "../core/response-plan.ts";
 import type { Activity } from "./activity.ts";
 import type { ClientConnection } from "./client-connection.ts";
@@ -18,7 +19,7 @@ const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /** One request and its response. */
 export class HttpExchange implements Activity {
-  readonly session: Session;
+  session: Session;
   isHeld = false;
   readonly #connection: ClientConnection;
   readonly #isHead: boolean;
@@ -29,6 +30,8 @@ export class HttpExchange implements Activity {
   #bodyLeft: number;
   #isBodyDone: boolean;
   #expectsContinue: boolean;
+  /** The request, as long as it may have to be sent again: its owner has died without an answer. */
+  #request: Packet | undefined;
   #hasBegun = false;
   #framing: Framing = "none";
   /** Bytes of a response with a length that are still to come. */
@@ -76,6 +79,7 @@ export class HttpExchange implements Activity {
       this.#expectsContinue = false;
     }
     packet.more = !this.#isBodyDone;
+    if (this.#isBodyDone && isIdempotent(packet.method)) this.#request = packet;
     this.session.open(packet);
     this.#connection.engine.pump(this.#connection);
     return rest;
@@ -150,6 +154,7 @@ export class HttpExchange implements Activity {
         return;
       default:
     }
+    if (session.anchor !== undefined) this.#request = undefined; // its owner has it
     const connection = this.#connection;
     if (session.ended || !connection.hasSession) return;
     if (this.#expectsContinue && session.outCredits > 0 && !this.#hasBegun) {
@@ -175,6 +180,30 @@ export class HttpExchange implements Activity {
     this.isHeld = true;
     this.session.handoffProceed();
     return true;
+  }
+
+  ownerReplaced(successor: string): void {
+    const connection = this.#connection;
+    const { engine } = connection;
+    if (engine.succession(connection, successor) !== "lost") return;
+    const request = this.#request;
+    if (request !== undefined) {
+      this.#again(request);
+      return;
+    }
+    if (this.#hasBegun) connection.abort(this.#framing === "close");
+    else connection.refuse(502, "Failed to process request.\n");
+  }
+
+  /** Sends the request once more, as a new session: whatever still comes for the old one is nobody's. */
+  #again(request: Packet): void {
+    const { engine } = this.#connection;
+    engine.abandonSession(this.#connection);
+    this.session = engine.openSession(this.#connection, "http");
+    this.isHeld = false;
+    this.#request = request.copy();
+    this.session.open(this.#request);
+    engine.pump(this.#connection);
   }
 
   #failed(): void {
@@ -246,6 +275,7 @@ export class HttpExchange implements Activity {
       return false;
     }
     this.#hasBegun = true;
+    this.#request = undefined;
     this.#framing = plan.framing;
     this.#responseLeft = plan.contentLength ?? 0;
     // An early response ends the connection: what is left of the request is not read.

@@ -22,6 +22,9 @@ export const MESSAGE_MAX_BYTES = 64 * 1024 * 1024;
 /** Limit: pings and pongs of a client in one second; more closes with 1008. */
 export const CONTROL_FRAMES_MAX = 200;
 
+/** Close code: the backend's connection is lost, the client may come back. */
+const SERVICE_RESTART = 1012;
+
 /** What the acceptance needs of the client's handshake. */
 export interface Handshake {
   readonly key: string;
@@ -35,7 +38,7 @@ export interface Handshake {
 
 /** A client's WebSocket: frames of RFC 6455 on one side, ZWS packets on the other. */
 export class WebSocketClient implements Activity, FrameHandlers {
-  readonly session: Session;
+  session: Session;
   readonly isHeld = true;
   readonly #connection: ClientConnection;
   /** Until it is answered. */
@@ -52,10 +55,35 @@ export class WebSocketClient implements Activity, FrameHandlers {
   #controlSecond = 0;
   #controlFrames = 0;
 
+  /** The handshake's request, until it is answered. */
+  #request: Packet | undefined;
+
   constructor(connection: ClientConnection, session: Session, handshake: Handshake) {
     this.#connection = connection;
     this.session = session;
     this.#handshake = handshake;
+  }
+
+  /** Sends the handshake on. */
+  open(packet: Packet): void {
+    const { engine } = this.#connection;
+    this.#request = packet;
+    this.session.open(packet);
+    engine.pump(this.#connection);
+  }
+
+  ownerReplaced(successor: string): void {
+    const connection = this.#connection;
+    const { engine } = connection;
+    if (engine.succession(connection, successor) !== "lost") return;
+    if (this.#request !== undefined && this.session.anchor === undefined) {
+      engine.abandonSession(connection);
+      this.session = engine.openSession(connection, "websocket");
+      this.open(this.#request.copy());
+      return;
+    }
+    this.#sendClose(SERVICE_RESTART, "");
+    connection.close();
   }
 
   get patienceMs(): number {
@@ -197,6 +225,7 @@ export class WebSocketClient implements Activity, FrameHandlers {
       return;
     }
     this.#handshake = undefined;
+    this.#request = undefined;
     // Compat 1.36: an acceptance without credits means a buffer's worth.
     const { bufferSize } = connection.engine.settings;
     if (packet.credits === 0) this.session.outCredits += bufferSize;

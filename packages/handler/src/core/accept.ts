@@ -13,7 +13,7 @@ import {
 import { filterInitialBody } from "./holds/delivery.ts";
 import { detachState, type Hold, type HoldOrigin, holdKey } from "./holds/hold.ts";
 import { ResponseHold } from "./holds/response-hold.ts";
-import { StreamHold } from "./holds/stream-hold.ts";
+import { inForce, StreamHold } from "./holds/stream-hold.ts";
 import { resolveLinks } from "./link-uri.ts";
 import type { Services } from "./services.ts";
 
@@ -77,7 +77,15 @@ export class AcceptService {
       }
       const client = detachState(state, this.#intern(state.rid.sender));
       if (instruct.hold !== "response") {
-        const hold = new StreamHold(services, origin, client, instruct, implicit, nowMs);
+        const hold = new StreamHold(
+          services,
+          origin,
+          client,
+          inForce(instruct),
+          instruct.hold === undefined,
+          implicit,
+          nowMs,
+        );
         this.#owner.add(hold, nowMs);
         hold.start(instruct, accept.responseSent ?? false, accept.origRequestData.headers, nowMs);
         continue;

@@ -2,12 +2,13 @@ import { TimerWheel } from "@pushpin/clock";
 import { Receipt, type SessionDetectRule } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
 import type { TnetMap } from "@pushpin/tnetstrings";
-import { KeepAliveSchedule, type Packet } from "@pushpin/zhttp";
+import { KeepAliveSchedule, type Packet, readResume, Session } from "@pushpin/zhttp";
 import type { ControlPacket, RpcReply } from "@pushpin/zrpc";
 import { AcceptService } from "./accept.ts";
 import { FilterRunner } from "./filter-runner.ts";
 import { type Hold, holdKey } from "./holds/hold.ts";
 import { ResponseHold } from "./holds/response-hold.ts";
+import { resumeHold } from "./holds/resume.ts";
 import { StreamHold } from "./holds/stream-hold.ts";
 import { InternalRequests } from "./internal-requests.ts";
 import { type Due, LinkTimers } from "./link-timers.ts";
@@ -26,6 +27,8 @@ import type { WsSession } from "./websocket/ws-session.ts";
 export const TICK_MS = 25;
 const WHEEL_SLOTS = 4096;
 const SECOND_MS = 1000;
+/** What went to a proxy is kept for once to twice this time, in case it dies. */
+const REPLAY_AGE_S = 5;
 /** Publishers who ask for receipts wait this long at most. */
 const RECEIPT_WAIT_MS = 1000;
 
@@ -56,6 +59,7 @@ export class HandlerCore {
     readonly done: (receipts: readonly Receipt[]) => void;
   }>();
   #nextSecondMs: number;
+  #seconds = 0;
   #nowMs: number;
 
   constructor(options: CoreOptions) {
@@ -66,6 +70,7 @@ export class HandlerCore {
     const requests = new InternalRequests(settings.instanceId, settings.recoverConcurrency, {
       sendFirst: (packet) => outputs.requestFirst(packet),
       send: (to, packet) => outputs.requestFollowUp(to, packet),
+      departures: () => outputs.proxyDepartures(),
     });
     this.#network = new NetworkFilters(requests, wheel);
     const sequencer = new Sequencer<PublishItem>({
@@ -122,6 +127,10 @@ export class HandlerCore {
   clientPacket(packet: Packet, nowMs: number): void {
     this.#nowMs = nowMs;
     const { from } = packet;
+    if (packet.type === "resume") {
+      this.#resume(packet, nowMs);
+      return;
+    }
     if (packet.ids === undefined) {
       this.#holds.get(holdKey(from, packet.id))?.receive(packet, packet.seq, nowMs);
       return;
@@ -130,10 +139,36 @@ export class HandlerCore {
       this.#holds.get(holdKey(from, id))?.receive(packet, seq, nowMs);
   }
 
+  /** A connection manager hands us a client of our predecessor. */
+  #resume(packet: Packet, nowMs: number): void {
+    const { settings, log } = this.services;
+    const resumable = readResume(packet, settings.instanceId, nowMs);
+    if (resumable === undefined || this.#holds.has(holdKey(packet.from, packet.id))) return;
+    const hold = resumeHold(this.services, resumable, nowMs);
+    if (hold === undefined) {
+      log.warn("anchor of a hold not readable, client dropped", { id: packet.id });
+      const session = Session.resume(resumable);
+      session.cancel();
+      const cancel = session.takePacket();
+      if (cancel !== undefined)
+        this.services.outputs.toClient(session.peer, cancel, session.routerResp);
+      return;
+    }
+    this.#add(hold.hold, nowMs);
+    hold.start();
+  }
+
   /** From the proxy, about a request of ours. */
   requestPacket(packet: Packet, nowMs: number): void {
     this.#nowMs = nowMs;
     this.services.requests.receive(packet, nowMs);
+    this.ws.out.flush();
+  }
+
+  /** A proxy has started. */
+  proxyStarted(proxy: string, nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.services.requests.proxyStarted(proxy, nowMs);
     this.ws.out.flush();
   }
 
@@ -225,6 +260,8 @@ export class HandlerCore {
     const { packets, expired } = this.#keepAlives.tick(nowMs);
     for (const { to, packet, viaRouter } of packets) outputs.toClient(to, packet, viaRouter);
     for (const hold of expired) hold.expired(nowMs);
+    this.#seconds += 1;
+    if (this.#seconds % REPLAY_AGE_S === 0) this.ws.out.age();
   }
 
   #settled(channel: Channel): void {

@@ -3,6 +3,8 @@ import {
   INITIAL_CREDITS,
   KeepAliveSchedule,
   Packet,
+  peerRestarted,
+  Predecessors,
   type Scheduled,
   Session,
 } from "@pushpin/zhttp";
@@ -33,6 +35,8 @@ export interface RequestListener {
 export interface RequestOutputs {
   sendFirst(packet: Packet): void;
   send(to: string, packet: Packet): void;
+  /** How many proxies have gone. */
+  departures(): number;
 }
 
 export class InternalRequest implements Scheduled {
@@ -93,6 +97,7 @@ export class InternalRequests {
   readonly #concurrency: number;
   readonly #groups = new Map<string, Group>();
   readonly #queue = new Set<Group>();
+  readonly #predecessors = new Predecessors();
   #running = 0;
   #count = 0;
 
@@ -117,6 +122,7 @@ export class InternalRequests {
       nowMs,
       credits: INITIAL_CREDITS,
       offerRouter: true,
+      departures: this.#outputs.departures(),
     });
     const group = data.autoShare === true ? this.#groupOf(data) : undefined;
     const request = new InternalRequest(session, listener, group, this);
@@ -180,6 +186,15 @@ export class InternalRequests {
     if (!group.isRunning) return;
     this.#running -= 1;
     this.#startGroups();
+  }
+
+  /** A proxy has started: requests that were with the one before it have failed. */
+  proxyStarted(proxy: string, nowMs: number): void {
+    if (!this.#predecessors.announce(proxy)) return;
+    const departures = this.#outputs.departures();
+    for (const [id, { session }] of [...this.#requests])
+      if (this.#predecessors.isLost(session, proxy, departures))
+        this.#receive(id, peerRestarted(), undefined, nowMs);
   }
 
   receive(packet: Packet, nowMs: number): void {

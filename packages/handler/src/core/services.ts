@@ -25,6 +25,8 @@ export interface CoreSettings {
   readonly updateOnFirstSubscription: boolean;
   readonly connectionSubscriptionMax: number;
   readonly subscriptionLingerMs: number;
+  /** Wall clock minus the time the core is told. */
+  readonly wallOffsetMs: number;
   /** Different requests that ask for what was missed, at a time. */
   readonly recoverConcurrency: number;
 }
@@ -33,11 +35,15 @@ export interface CoreSettings {
 export interface HandlerOutputs {
   /** To the connection manager `to`. */
   toClient(to: string, packet: Packet, viaRouter: boolean): void;
+  /** Whether the connection manager `to` keeps anchors for whoever takes our place. */
+  keepsAnchors(to: string): boolean;
   /** Gives a client back to the proxy `to`. */
   retry(to: string, retry: RetryPacket): void;
   /** One encoded ws-control packet for the proxy `to`. */
   wsControl(to: string, frame: Buffer): void;
   requestFirst(packet: Packet): void;
+  /** How many proxies have gone. */
+  proxyDepartures(): number;
   requestFollowUp(to: string, packet: Packet): void;
   /** The SUB socket follows the channels somebody listens to. */
   subscribe(channel: string): void;

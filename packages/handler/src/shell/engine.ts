@@ -53,7 +53,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
           );
     this.uris = zmqUris(settings);
     this.core = new HandlerCore({
-      settings: coreSettings(options.instanceId, settings),
+      settings: coreSettings(options.instanceId, settings, clock),
       log,
       outputs: this.#outputs(),
       stats,
@@ -73,6 +73,9 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   readonly onRequestPacket: HandlerSocketEvents["onRequestPacket"] = (packet) =>
     this.core.requestPacket(packet, this.#nowMs());
+
+  readonly onProxyStarted: HandlerSocketEvents["onProxyStarted"] = (proxy) =>
+    this.core.proxyStarted(proxy, this.#nowMs());
 
   readonly onWsControl: HandlerSocketEvents["onWsControl"] = (packet) => {
     this.#retries.heardOf(packet.from);
@@ -125,6 +128,8 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   };
 
   readonly onRetryUnroutable = (frames: Uint8Array[]): void => this.#retries.unroutable(frames);
+
+  readonly onProxyGone = (proxy: string): void => this.core.ws.out.noteGone(proxy);
 
   publish(items: readonly PublishItem[]): void {
     this.core.publish(items, this.#nowMs());
@@ -207,8 +212,10 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     const { sockets } = this.#options;
     return {
       toClient: (to, packet, viaRouter) => sockets().clients.send(to, packet, viaRouter),
+      keepsAnchors: (to) => sockets().clients.isBatchPeer(to),
       retry: (to, retry) => this.#retries.send(to, retry),
       wsControl: (to, frame) => sockets().wsControl(to, frame),
+      proxyDepartures: () => sockets().requests.departures,
       requestFirst: (packet) => sockets().requests.sendFirst(packet),
       requestFollowUp: (to, packet) => sockets().requests.send(to, packet),
       subscribe: (channel) => sockets().subscribe(channel),
@@ -219,7 +226,11 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   }
 }
 
-function coreSettings(instanceId: string, settings: HandlerSettings): CoreSettings {
+function coreSettings(
+  instanceId: string,
+  settings: HandlerSettings,
+  clock: Clock,
+): CoreSettings {
   return {
     instanceId,
     messageRate: settings.message_rate,
@@ -230,6 +241,7 @@ function coreSettings(instanceId: string, settings: HandlerSettings): CoreSettin
     updateOnFirstSubscription: settings.update_on_first_subscription,
     connectionSubscriptionMax: settings.connection_subscription_max,
     subscriptionLingerMs: settings.subscription_linger * 1000,
+    wallOffsetMs: clock.wallMs() - clock.nowMs(),
     recoverConcurrency: settings.recover_concurrency,
   };
 }

@@ -18,6 +18,9 @@ export interface HandlerSocketEvents {
   onPublished(frames: Buffer[]): void;
   onProxyStats(frame: Buffer): void;
   onRetryUnroutable(frames: Uint8Array[]): void;
+  onProxyStarted(proxy: string): void;
+  /** Nothing reaches this proxy any more. */
+  onProxyGone(proxy: string): void;
 }
 
 const PROXY_COMMAND_TIMEOUT_MS = 10_000;
@@ -91,6 +94,7 @@ export class HandlerSockets {
       sub: connect(addresses.intreqOut),
       pushHwm: WAITING_HWM,
       onPacket: (packet) => events.onRequestPacket(packet),
+      onTakeover: (proxy) => events.onProxyStarted(proxy),
     });
     const retry = await ZmqSocket.open({
       ...shared,
@@ -121,6 +125,9 @@ export class HandlerSockets {
       identity: instanceId,
       immediate: true,
       onMessage: onControl,
+      onUnroutable: ([proxy]) => {
+        if (proxy !== undefined) events.onProxyGone(Buffer.from(proxy).toString("latin1"));
+      },
     });
     others.push(
       await ZmqSocket.open({

@@ -9,6 +9,9 @@ import {
   INITIAL_CREDITS,
   KeepAliveSchedule,
   type Packet,
+  peerRestarted,
+  Predecessors,
+  readResume,
   Session,
 } from "@pushpin/zhttp";
 import type { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
@@ -37,6 +40,7 @@ import { ControlSessions } from "../core/websocket/control-sessions.ts";
 import { openOrigin } from "../core/websocket/origins.ts";
 import { type SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
 import type { SocketClient, SocketClientEvents } from "../core/websocket/socket-ports.ts";
+import { decodeSocketAnchor } from "../core/websocket/socket-anchor.ts";
 import { SocketTimers } from "../core/websocket/socket-timers.ts";
 import { ZwsClient } from "../core/websocket/zws-client.ts";
 import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.ts";
@@ -52,6 +56,8 @@ const SECONDS_PER_MINUTE = 60;
 const WAITING_REQUESTS_MAX = 1000;
 /** Clients are told to come back: the service restarts. */
 const GOING_AWAY = 1001;
+/** The process that had the WebSocket is gone. */
+const SERVICE_RESTART = 1012;
 /** Backends of WebSockets over HTTP have this long to hear that their clients are gone. */
 const DISCONNECTS_MS = 2500;
 
@@ -114,6 +120,7 @@ export class Engine {
   readonly #intake: RequestIntake;
   readonly #sockJs: SockJsManager;
   readonly #timer: NodeJS.Timeout;
+  readonly #httpClients = new Predecessors();
   readonly #unacknowledged: Session[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #internalLink: Link;
@@ -121,6 +128,8 @@ export class Engine {
   #ackTimer: NodeJS.Timeout | undefined;
   #ticks = 0;
   #nextId = 0;
+  /** Instance id of the handler that has come last. */
+  #handler = "";
   #open = 0;
   #inspectUp = true;
   #inspectsPending = 0;
@@ -192,9 +201,38 @@ export class Engine {
     this.#take({ packet, isInternal: true });
   }
 
+  /** A handler has started. */
+  handlerStarted(handler: string): void {
+    if (handler === this.#handler) return;
+    const isSuccessor = this.#handler !== "";
+    this.#handler = handler;
+    this.#control.handlerStarted(handler, this.#options.clock.nowMs());
+    if (!isSuccessor) return;
+    this.#options.log.info("handler has a successor", { handler });
+    this.#options.sockets().acceptCalls.askAgain();
+    this.#options.sockets().inspectCalls.askAgain();
+  }
+
+  /** An HTTP client has started: what was with the one before it has failed. */
+  httpClientStarted(client: string): void {
+    if (!this.#httpClients.announce(client)) return;
+    const { departures } = this.#options.sockets().backends;
+    const nowMs = this.#options.clock.nowMs();
+    for (const end of [...this.#ends.values()]) {
+      const { session } = end;
+      if (session.role === "responder" || this.#links.has(session) || session.ended) continue;
+      if (this.#httpClients.isLost(session, client, departures))
+        end.packet(peerRestarted(), undefined, nowMs);
+    }
+  }
+
   /** A follow-up of a client's, the handler's or a backend's session. */
   packet(packet: Packet): void {
     const nowMs = this.#options.clock.nowMs();
+    if (packet.type === "resume") {
+      this.#resumeSocket(packet, nowMs);
+      return;
+    }
     const { ids } = packet;
     if (ids === undefined) this.#deliver(packet, packet.id, packet.seq, nowMs);
     else for (const { id, seq } of ids) this.#deliver(packet, id, seq, nowMs);
@@ -216,8 +254,10 @@ export class Engine {
   controlPacket(frame: Uint8Array): void {
     const decoded = decode(frame);
     const packet = decoded.ok ? decodeControlPacket(decoded.value) : decoded;
-    if (packet.ok) this.#control.receive(packet.value, this.#options.clock.nowMs());
-    else this.#options.log.warn("malformed ws-control packet dropped", { error: packet.error });
+    if (packet.ok) {
+      this.#control.receive(packet.value, this.#options.clock.nowMs());
+      this.#options.sockets().clients.mark = packet.value.seq ?? 0;
+    } else this.#options.log.warn("malformed ws-control packet dropped", { error: packet.error });
   }
 
   /** Whether a connection is here: `<sender>:<id>`, or the id of a WebSocket. */
@@ -381,6 +421,30 @@ export class Engine {
     });
   }
 
+  /** A connection manager hands us a WebSocket of the proxy before us. */
+  #resumeSocket(packet: Packet, nowMs: number): void {
+    const resumable = readResume(packet, this.#options.instanceId, nowMs);
+    if (resumable === undefined || this.#ends.has(keyOf(packet.from, packet.id))) return;
+    const session = Session.resume(resumable);
+    session.batch = true;
+    const anchor = decodeSocketAnchor(resumable.anchor);
+    if (anchor !== undefined && resumable.kind === "websocket") {
+      const { request } = anchor;
+      const route = this.#intake.routeOf("ws", request.uri, request.headers);
+      const relay = new SocketRelay(this.#ports, { ...request, route });
+      const client = new ZwsClient(this.#ports, session, relay.clientEvents);
+      if (relay.resume(client, anchor, resumable.mark)) {
+        this.#pump(session);
+        return;
+      }
+      this.#unregister(client);
+    }
+    this.#options.log.debug("WebSocket of the proxy before us given up", { id: session.id });
+    session.close(SERVICE_RESTART, "");
+    this.#pump(session);
+    session.forget();
+  }
+
   #acknowledgeLater(session: Session): void {
     this.#unacknowledged.push(session);
     this.#ackTimer ??= setTimeout(() => {
@@ -473,6 +537,7 @@ export class Engine {
           nowMs: clock.nowMs(),
           credits,
           offerRouter: false,
+          departures: sockets().backends.departures,
         });
         const stream = target?.kind === "zhttp" ? sockets().zhttpTargets.stream(target) : undefined;
         if (stream !== undefined) this.#links.set(session, this.#linkTo(stream));

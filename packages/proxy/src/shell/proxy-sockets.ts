@@ -113,6 +113,9 @@ export class ProxySockets implements EngineSockets {
         pub: bind(endpoints.intreqOut),
         onFirst: (packet) => engine.firstInternal(packet),
         onPacket: (packet) => engine.packet(packet),
+        onPeer: (handler, isPresent) => {
+          if (isPresent) engine.handlerStarted(handler);
+        },
       });
     const zhttpTargets = new ZhttpTargets(instanceId, log, (packet) => engine.packet(packet));
     const backends = await InitiatorSockets.open({
@@ -123,6 +126,7 @@ export class ProxySockets implements EngineSockets {
       batchFirst: options.batchFirst,
       log,
       onPacket: (packet) => engine.packet(packet),
+      onTakeover: (client) => engine.httpClientStarted(client),
     });
     const clients = await ResponderSockets.open({
       instanceId,

@@ -1,3 +1,4 @@
+export { decodeAnchor, encodeAnchor } from "./anchor.ts";
 export { FanOut } from "./fan-out.ts";
 export {
   type Addressed,
@@ -6,18 +7,23 @@ export {
   type KeepAliveTick,
   type Scheduled,
 } from "./keep-alive-schedule.ts";
-export { ID_LIST_MAX, type IdEntry, Packet, type PacketType } from "./packet.ts";
+export { ANCHOR_MAX_BYTES, ID_LIST_MAX, type IdEntry, Packet, type PacketType } from "./packet.ts";
 export { decodeFrame, decodePacket, PACKET_HEADERS_MAX } from "./packet-decoder.ts";
 export { encodePacket, writePacket } from "./packet-encoder.ts";
+export { peerRestarted, Predecessors } from "./predecessors.ts";
+export { RETAINED_MAX_BYTES } from "./retained-input.ts";
 export { PACKET_BODY_MAX_BYTES } from "./send-queue.ts";
 export {
   INITIAL_CREDITS,
   type Kind,
   OVERRUN_MAX_BYTES,
+  PEER_RESTARTED,
   type Received,
   type ResponseHead,
   type ResumeOptions,
+  type Resumable,
   type Role,
+  readResume,
   SESSION_EXPIRE_MS,
   Session,
   type SessionOptions,

@@ -57,7 +57,7 @@ export class KeepAliveSchedule<S extends Scheduled> {
     const sweep = this.#current % EXPIRY_SWEEP_S;
     for (let i = sweep; i < KEEP_ALIVE_CYCLE_S; i += EXPIRY_SWEEP_S) {
       for (const one of this.#buckets[i] as Set<S>) {
-        if (!one.session.ended && nowMs < one.session.expiresAtMs) continue;
+        if (!one.session.ended && !one.session.isExpired(nowMs)) continue;
         this.remove(one);
         if (one.session.ended) continue;
         one.session.forget();

@@ -6,7 +6,7 @@ import {
   type TnetMap,
   VIEW_THRESHOLD_BYTES,
 } from "@pushpin/tnetstrings";
-import { ID_LIST_MAX, type IdEntry, Packet, type PacketType } from "./packet.ts";
+import { ANCHOR_MAX_BYTES, ID_LIST_MAX, type IdEntry, Packet, type PacketType } from "./packet.ts";
 
 /** Limit: header fields of one packet. */
 export const PACKET_HEADERS_MAX = 1000;
@@ -304,6 +304,9 @@ const TYPES: ReadonlyMap<string, PacketType> = new Map(
       "close",
       "ping",
       "pong",
+      "takeover",
+      "resume",
+      "mark",
     ] as const
   ).map((one) => [one, one]),
 );
@@ -331,6 +334,9 @@ function setExt(packet: Packet, text: string, from: number, to: number, type: nu
   const ext = mapValue("ext", text, from, to, type);
   packet.multi = ext.get("multi") === true;
   packet.batch = ext.get("batch") === true;
+  const anchor = ext.get("anchor");
+  if (typeof anchor === "string" && anchor.length <= ANCHOR_MAX_BYTES) packet.anchor = anchor; // Limit: ANCHOR_MAX_BYTES
+  ext.delete("anchor");
   ext.delete("multi");
   ext.delete("batch");
   packet.ext = ext.size > 0 ? ext : undefined;

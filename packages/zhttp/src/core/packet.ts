@@ -10,7 +10,14 @@ export type PacketType =
   | "handoff-proceed"
   | "close"
   | "ping"
-  | "pong";
+  | "pong"
+  // Ours only (docs/wire/takeover.md):
+  | "takeover"
+  | "resume"
+  | "mark";
+
+/** Limit: bytes of an anchor; a session with a larger one does not survive the death of its owner. */
+export const ANCHOR_MAX_BYTES = 16_384;
 
 /** One session of a packet that addresses several; each entry counts in its own sequence. */
 export interface IdEntry {
@@ -66,6 +73,13 @@ export class Packet {
   clientCert = "";
   clientKey = "";
   passthrough: TnetMap | undefined = undefined;
-  /** Members of `ext` other than `multi` and `batch`. */
+  /** `ext.anchor`: what a successor of the sender needs to go on with the session. Ours only. */
+  anchor: string | undefined = undefined;
+  /** Members of `ext` other than `multi`, `batch` and `anchor`. */
   ext: TnetMap | undefined = undefined;
+
+  /** The same packet, not yet numbered. */
+  copy(): Packet {
+    return Object.assign(new Packet(), this, { seq: undefined });
+  }
 }

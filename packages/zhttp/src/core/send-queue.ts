@@ -1,5 +1,6 @@
 import { type Bytes, sliceBytes } from "@pushpin/tnetstrings";
 import { Packet } from "./packet.ts";
+import type { Piece } from "./retained-input.ts";
 import type { Kind } from "./session.ts";
 
 type Item =
@@ -34,6 +35,14 @@ export class SendQueue {
   /** Behind everything, needs no credits. */
   addLast(packet: Packet): void {
     this.#items.push({ type: "packet", packet });
+  }
+
+  /** Ahead of what waits for credits: pieces that were sent to somebody who is gone. */
+  addBack(pieces: readonly Piece[]): void {
+    const again: Item[] = pieces.map((piece) => ({ type: "data", ...piece }));
+    for (const { body } of pieces) this.bodyBytes += body.length;
+    this.#items = [...again, ...this.#items.slice(this.#at)];
+    this.#at = 0;
   }
 
   addCredits(bytes: number): void {

@@ -1,5 +1,6 @@
-import type { Bytes } from "@pushpin/tnetstrings";
-import { Packet } from "./packet.ts";
+import { type Bytes, detach, type Tnet } from "@pushpin/tnetstrings";
+import { ANCHOR_MAX_BYTES, Packet } from "./packet.ts";
+import { RetainedInput } from "./retained-input.ts";
 import { SendQueue } from "./send-queue.ts";
 
 export type Role = "initiator" | "responder";
@@ -7,6 +8,13 @@ export type Kind = "http" | "websocket";
 
 /** A session without any packet from the peer ends after this. */
 export const SESSION_EXPIRE_MS = 60_000;
+/**
+ * Condition of our own making: whoever had the session is gone, and its successor knows nothing of
+ * it. Never on the wire.
+ */
+export const PEER_RESTARTED = "peer-restarted";
+/** How much longer the client's end waits for the owner of a session that somebody can go on with. */
+export const TAKEOVER_TIMEOUT_MS = 60_000;
 /** Body bytes a proxy, handler or HTTP client grants at the start. */
 export const INITIAL_CREDITS = 200_000;
 /**
@@ -61,6 +69,8 @@ export interface SessionOptions {
   readonly lenientSeq?: boolean;
   /** Tell the peer that it may answer over the ROUTER link. */
   readonly offerRouter?: boolean;
+  /** Initiator: how many peers had gone when it was opened. */
+  readonly departures?: number;
 }
 
 /** Enough for another process to carry on: handoff and takeover. */
@@ -91,6 +101,42 @@ export interface ResumeOptions {
   readonly inCredits?: number;
   readonly multi?: boolean;
   readonly routerResp?: boolean;
+  readonly peerDone?: boolean;
+  readonly selfDone?: boolean;
+}
+
+/** What an initiator tells the successor of a session's owner. */
+export interface Resumable extends ResumeOptions {
+  readonly anchor: string;
+  /** Number of the last thing the former owner is known to have passed on; what it counts is its own affair. */
+  readonly mark: number | undefined;
+}
+
+/** Reads a packet of the type `resume`; undefined where it is not one of ours. */
+export function readResume(packet: Packet, from: string, nowMs: number): Resumable | undefined {
+  const { ext, anchor, seq, id } = packet;
+  if (ext === undefined || anchor === undefined || seq === undefined) return undefined;
+  const outSeq = ext.get("next");
+  const inCredits = ext.get("window");
+  const mark = ext.get("mark");
+  if (typeof outSeq !== "number" || typeof inCredits !== "number") return undefined;
+  return {
+    kind: ext.get("ws") === true ? "websocket" : "http",
+    from,
+    peer: detach(packet.from),
+    id: detach(id),
+    inSeq: seq + 1,
+    outSeq,
+    outCredits: packet.credits,
+    inCredits,
+    routerResp: ext.get("router-resp") === true,
+    multi: packet.multi,
+    nowMs,
+    anchor: detach(anchor),
+    mark: typeof mark === "number" ? mark : undefined,
+    peerDone: ext.get("closing") === true,
+    selfDone: ext.get("closed") === true,
+  };
 }
 
 /**
@@ -103,6 +149,7 @@ export class Session {
   readonly kind: Kind;
   readonly from: string;
   readonly id: string;
+  readonly departures: number;
   /** Where follow-ups go; empty for an initiator until the first answer. Follows the newest packet. */
   peer: string;
   /** The peer takes packets with id lists for this session. */
@@ -123,8 +170,14 @@ export class Session {
   peerDone = false;
   /** HTTP: our body is complete. WebSocket: our close has been sent. */
   selfDone = false;
+  /**
+   * What a successor of the session's owner needs. Initiator: the newest the owner has sent;
+   * responder: what the next packet carries.
+   */
+  anchor: string | undefined;
   readonly #lenientSeq: boolean;
   readonly #offerRouter: boolean;
+  #retained: RetainedInput | undefined;
   /** The first packet after a takeover may skip one number: old connection managers keep alive during a handoff. */
   #mayskipOne = false;
   #queue: SendQueue | undefined;
@@ -134,6 +187,7 @@ export class Session {
     this.kind = options.kind;
     this.from = options.from;
     this.id = options.id;
+    this.departures = options.departures ?? 0;
     this.peer = options.peer ?? "";
     this.inCredits = options.credits;
     this.expiresAtMs = options.nowMs + SESSION_EXPIRE_MS;
@@ -160,13 +214,20 @@ export class Session {
     session.multi = options.multi ?? true;
     session.routerResp = options.routerResp ?? false;
     session.#mayskipOne = true;
-    session.peerDone = options.kind === "http";
+    session.peerDone = options.kind === "http" || (options.peerDone ?? false);
+    session.selfDone = options.selfDone ?? false;
     session.keepAlive();
     return session;
   }
 
   get ended(): boolean {
     return this.state === "ended";
+  }
+
+  /** Whether the peer has been silent for too long. */
+  isExpired(nowMs: number): boolean {
+    const mayReturn = this.anchor !== undefined && this.role === "initiator";
+    return nowMs >= this.expiresAtMs + (mayReturn ? TAKEOVER_TIMEOUT_MS : 0);
   }
 
   /** Body bytes that wait for credits. */
@@ -204,7 +265,12 @@ export class Session {
     if (packet.batch) this.batch = true;
     if (packet.routerResp) this.routerResp = true;
     // The owner of a session is whoever sent the newest packet: so a session changes hands.
-    if (packet.from !== "" && packet.from !== this.peer) this.peer = packet.from;
+    if (packet.from !== "" && packet.from !== this.peer) {
+      this.peer = packet.from;
+      if (this.role === "initiator") this.anchor = undefined; // it was the former owner's
+    }
+    if (packet.anchor !== undefined && this.role === "initiator")
+      this.anchor = packet.anchor === "" ? undefined : detach(packet.anchor);
     if (this.state === "paused") this.state = "open";
     return this.#dispatch(packet);
   }
@@ -216,19 +282,19 @@ export class Session {
   #dispatch(packet: Packet): Received {
     switch (packet.type) {
       case "data":
-        this.outCredits += packet.credits;
+        this.#credited(packet.credits);
         if (!this.#takeInCredits(packet.body.length)) return this.#fail("undefined-condition");
         if (this.kind === "http" && !packet.more) this.#peerIsDone();
         return "data";
       case "credit":
-        this.outCredits += packet.credits;
+        this.#credited(packet.credits);
         return "credit";
       case "keep-alive":
         return "keep-alive";
       case "ping":
       case "pong":
         if (this.kind === "http") return "ignored";
-        this.outCredits += packet.credits;
+        this.#credited(packet.credits);
         if (!this.#takeInCredits(packet.body.length)) return this.#fail("undefined-condition");
         return packet.type;
       case "close":
@@ -345,6 +411,52 @@ export class Session {
     this.#waiting().addLast(packet);
   }
 
+  /**
+   * Responder: what a successor needs from now on; empty: nobody else can go on with this session.
+   * Rides on the next packet. False if it is too long, and so nobody can.
+   */
+  setAnchor(anchor: string): boolean {
+    const fits = anchor.length <= ANCHOR_MAX_BYTES; // Limit: ANCHOR_MAX_BYTES
+    this.anchor = fits ? anchor : "";
+    return fits;
+  }
+
+  /** Responder: an anchor that has no packet to ride on gets one. */
+  sendAnchor(): void {
+    if (this.anchor !== undefined && !this.hasQueued && this.maySend) this.keepAlive();
+  }
+
+  /**
+   * Initiator: the owner is gone, `successor` takes its place. Queues the packet that tells it
+   * everything, and behind it what was sent and not credited; `mark` is the former owner's last. False
+   * if nobody can go on.
+   */
+  handTo(successor: string, mark?: number): boolean {
+    const { anchor } = this;
+    if (anchor === undefined || this.state === "ended") return false;
+    this.state = "open";
+    const pieces = this.#retained?.take() ?? [];
+    for (const { body } of pieces) this.outCredits += body.length;
+    this.peer = successor;
+    const packet = new Packet();
+    packet.type = "resume";
+    packet.credits = Math.max(this.inCredits, 0);
+    packet.anchor = anchor;
+    packet.ext = new Map<string, Tnet>([
+      ["next", this.inSeq],
+      ["window", Math.max(this.outCredits, 0)],
+    ]);
+    if (mark !== undefined) packet.ext.set("mark", mark);
+    if (this.kind === "websocket") packet.ext.set("ws", true);
+    if (this.#offerRouter) packet.ext.set("router-resp", true);
+    if (this.selfDone) packet.ext.set("closing", true);
+    if (this.peerDone) packet.ext.set("closed", true);
+    const queue = this.#waiting();
+    queue.addBack(pieces);
+    queue.addFirst(packet);
+    return true;
+  }
+
   /** Gives the session up. */
   cancel(): void {
     if (this.state === "ended" || this.state === "released") return;
@@ -425,8 +537,14 @@ export class Session {
     if (queue.isEmpty) this.#queue = undefined;
     const isBody = packet.type === "data" || packet.type === "ping" || packet.type === "pong";
     // The body of a request's first packet is sent uncredited.
-    if (isBody && packet.body.length > 0 && packet.uri === "")
+    if (isBody && packet.uri === "") {
       this.outCredits -= packet.body.length;
+      if (this.kind === "websocket" && this.role === "initiator") this.#retain(packet);
+    }
+    if (this.anchor !== undefined && this.role === "responder") {
+      packet.anchor = this.anchor;
+      this.anchor = undefined;
+    }
     packet.from = this.from;
     packet.id = this.id;
     packet.seq = this.outSeq;
@@ -437,6 +555,22 @@ export class Session {
     }
     this.#sent(packet);
     return packet;
+  }
+
+  /** Kept where the owner of the session can have a successor: it is one of ours. */
+  #retain(packet: Packet): void {
+    if (this.anchor === undefined) return;
+    this.#retained ??= new RetainedInput();
+    if (packet.type === "data") this.#retained.add(packet);
+    else this.#retained.skip(packet.body.length);
+  }
+
+  #credited(bytes: number): void {
+    this.outCredits += bytes;
+    const retained = this.#retained;
+    if (retained === undefined || bytes === 0) return;
+    retained.credited(bytes);
+    if (retained.isEmpty) this.#retained = undefined;
   }
 
   #sent(packet: Packet): void {

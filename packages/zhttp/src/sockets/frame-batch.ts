@@ -11,11 +11,18 @@ export class FrameBatch {
   readonly #address: string;
   readonly #writer = new ByteWriter();
   readonly #send: (frame: Buffer) => void;
+  readonly #last: (() => Packet | undefined) | undefined;
   #count = 0;
 
   /** `address` stands in front of the letter: empty, or the topic of a PUB with its blank. */
-  constructor(address: string, send: (frame: Buffer) => void) {
+  constructor(
+    address: string,
+    send: (frame: Buffer) => void,
+    /** One more packet at the end of a frame. */
+    last?: () => Packet | undefined,
+  ) {
     this.#address = address;
+    this.#last = last;
     this.#send = send;
   }
 
@@ -33,6 +40,8 @@ export class FrameBatch {
   flush(): void {
     if (this.#count === 0) return;
     this.#count = 0;
+    const last = this.#last?.();
+    if (last !== undefined) writePacket(this.#writer, last);
     this.#send(this.#writer.take());
   }
 }

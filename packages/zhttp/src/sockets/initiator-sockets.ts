@@ -27,6 +27,8 @@ export interface InitiatorSocketsOptions {
   readonly ipcFileMode?: number;
   readonly log: Logger;
   readonly onPacket: (packet: Packet) => void;
+  /** A responder has started: it takes the place of the one that had its role and slot before. */
+  readonly onTakeover?: (successor: string) => void;
   /** A follow-up for a peer that is gone. */
   readonly onUnroutable?: (peer: string) => void;
 }
@@ -38,6 +40,8 @@ export class InitiatorSockets {
   malformed = 0;
   /** Processes that are there to answer. */
   responders = 0;
+  /** How often a responder that takes first packets went away: what it had taken may be lost. */
+  departures = 0;
   readonly #options: InitiatorSocketsOptions;
   readonly #turn = new FlushTurn();
   readonly #peers = new BatchPeers();
@@ -87,6 +91,9 @@ export class InitiatorSockets {
       type: "push",
       ...options.push,
       sendHwm: options.pushHwm ?? 128,
+      onDisconnect: () => {
+        sockets.departures += 1;
+      },
     });
     return sockets;
   }
@@ -143,7 +150,8 @@ export class InitiatorSockets {
 
   readonly #onPacket = (packet: Packet): void => {
     if (packet.batch) this.#peers.add(packet.from);
-    this.#options.onPacket(packet);
+    if (packet.type === "takeover") this.#options.onTakeover?.(packet.from);
+    else this.#options.onPacket(packet);
   };
 
   readonly #onMalformed = (error: string): void => {

@@ -1,6 +1,6 @@
 import type { Logger } from "@pushpin/log";
 import { ZmqSocket } from "@pushpin/zmq";
-import type { Packet } from "../core/packet.ts";
+import { Packet } from "../core/packet.ts";
 import { decodeFrame } from "../core/packet-decoder.ts";
 import { encodePacket } from "../core/packet-encoder.ts";
 import { FlushTurn, FrameBatch } from "./frame-batch.ts";
@@ -33,6 +33,11 @@ const HELD_FOR_MS = 10_000;
  */
 export class ResponderSockets {
   malformed = 0;
+  /**
+   * Number of what the owner has passed on last, for its successor: each initiator keeps the number
+   * that came behind what it was sent. 0: none.
+   */
+  mark = 0;
   readonly #options: ResponderSocketsOptions;
   readonly #turn = new FlushTurn();
   readonly #peers = new BatchPeers();
@@ -156,9 +161,10 @@ export class ResponderSockets {
 
   #openBatch(batches: Map<string, FrameBatch>, to: string, viaRouter: boolean): FrameBatch {
     const address = Buffer.from(to, "latin1");
+    const mark = this.#markOnce();
     const batch = viaRouter
-      ? new FrameBatch("", (frame) => this.#stream.send([address, EMPTY, frame]))
-      : new FrameBatch(`${to} `, (frame) => this.#pub.send(frame));
+      ? new FrameBatch("", (frame) => this.#stream.send([address, EMPTY, frame]), mark)
+      : new FrameBatch(`${to} `, (frame) => this.#pub.send(frame), mark);
     if (batches.size >= 1024) batches.clear();
     batches.set(to, batch);
     return batch;
@@ -166,7 +172,10 @@ export class ResponderSockets {
 
   #subscription(topic: string, present: boolean): void {
     if (topic.startsWith(BATCH_TOPIC)) {
-      if (present) this.#peers.add(topic.slice(BATCH_TOPIC.length));
+      if (!present) return;
+      const peer = topic.slice(BATCH_TOPIC.length);
+      this.#peers.add(peer);
+      this.#announce(peer);
       return;
     }
     const id = topic.endsWith(" ") ? topic.slice(0, -1) : topic;
@@ -175,6 +184,27 @@ export class ResponderSockets {
       this.#release(id);
     } else this.#present.delete(id);
     this.#options.onPeer?.(id, present);
+  }
+
+  #markOnce(): () => Packet | undefined {
+    let told = 0;
+    return () => {
+      if (this.mark === told) return undefined;
+      told = this.mark;
+      const packet = new Packet();
+      packet.type = "mark";
+      packet.from = this.#options.instanceId;
+      packet.seq = told;
+      return packet;
+    };
+  }
+
+  /** Tells an initiator of ours that sessions of our predecessor may be handed to us. */
+  #announce(peer: string): void {
+    const packet = new Packet();
+    packet.type = "takeover";
+    packet.from = this.#options.instanceId;
+    this.send(peer, packet, false);
   }
 
   #received(frame: Buffer | undefined, deliver: (packet: Packet) => void): void {

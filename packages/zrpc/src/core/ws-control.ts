@@ -22,6 +22,8 @@ export const CONTROL_TYPES = [
   "refresh",
   "close",
   "detach",
+  // Ours only (docs/wire/takeover.md):
+  "anchor",
 ] as const;
 export type ControlType = (typeof CONTROL_TYPES)[number];
 
@@ -46,10 +48,18 @@ export interface ControlItem {
   readonly channel?: string | undefined;
   readonly timeout?: number | undefined;
   readonly keepAliveMode?: string | undefined;
+  /** `anchor`, `here`: what a successor of the handler needs. Ours only. */
+  readonly anchor?: string | undefined;
+  /** `here`: the proxy keeps anchors. Ours only. */
+  readonly anchors?: boolean | undefined;
+  /** `here`: number of the handler's last packet that is known to have reached the client. Ours only. */
+  readonly mark?: number | undefined;
 }
 
 export interface ControlPacket {
   readonly from: string;
+  /** Counts what a handler sends to one proxy. Ours only. */
+  readonly seq?: number | undefined;
   readonly items: readonly ControlItem[];
 }
 
@@ -81,6 +91,9 @@ function encodeItem(item: ControlItem): TnetInput {
     channel: item.channel,
     timeout: item.timeout,
     "keep-alive-mode": item.keepAliveMode,
+    anchor: item.anchor,
+    anchors: item.anchors || undefined,
+    mark: item.mark,
   };
 }
 
@@ -115,8 +128,12 @@ export function decodeControlPacket(value: Tnet): Result<ControlPacket> {
       channel: f.text("channel"),
       timeout: f.integer("timeout"),
       keepAliveMode: f.text("keep-alive-mode"),
+      anchor: f.text("anchor"),
+      anchors: f.boolean("anchors"),
+      mark: f.integer("mark"),
     });
     if (f.error !== undefined) return fail(f.error);
   }
-  return fields.error === undefined ? ok({ from, items }) : fail(fields.error);
+  const seq = fields.integer("seq");
+  return fields.error === undefined ? ok({ from, seq, items }) : fail(fields.error);
 }

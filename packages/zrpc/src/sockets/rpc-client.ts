@@ -9,6 +9,7 @@ export const PENDING_CALLS_MAX = 10_000;
 const EMPTY = Buffer.alloc(0);
 
 interface Pending {
+  readonly frame: Buffer;
   readonly done: (result: RpcResult) => void;
   readonly timer: NodeJS.Timeout;
 }
@@ -62,11 +63,14 @@ export class RpcClient {
       this.#pending.delete(id);
       done({ success: false, condition: "timeout" });
     }, this.#timeoutMs);
-    this.#pending.set(id, { done, timer });
-    this.#socket.send([
-      EMPTY,
-      encodeRequest({ id, method, args, ...(from === undefined ? {} : { from }) }),
-    ]);
+    const frame = encodeRequest({ id, method, args, ...(from === undefined ? {} : { from }) });
+    this.#pending.set(id, { frame, done, timer });
+    this.#socket.send([EMPTY, frame]);
+  }
+
+  /** Whoever was asked is gone, somebody else has come: asks again what was not answered. */
+  askAgain(): void {
+    for (const { frame } of this.#pending.values()) this.#socket.send([EMPTY, frame]);
   }
 
   async close(): Promise<void> {

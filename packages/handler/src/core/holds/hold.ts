@@ -5,6 +5,7 @@ import type { InternalRequestData } from "../internal-requests.ts";
 import type { Due } from "../link-timers.ts";
 import type { PublishItem } from "../publish-item.ts";
 import type { Services } from "../services.ts";
+import { encodeHoldAnchor, type HoldAnchor } from "./anchor.ts";
 
 /** What all clients of one accept have in common. */
 export interface HoldOrigin {
@@ -85,6 +86,25 @@ export abstract class Hold implements Scheduled, Due {
       return;
     }
     this.received(received, nowMs);
+  }
+
+  /** What a successor of ours would need from now on, given to the connection manager if it keeps it. */
+  protected anchor(make: () => HoldAnchor): void {
+    const { session, services } = this;
+    if (!services.outputs.keepsAnchors(session.peer)) return;
+    if (!session.setAnchor(encodeHoldAnchor(make())))
+      services.log.debug("hold too large to survive a restart of the handler", { key: this.key });
+  }
+
+  /** Nobody else could go on from here. */
+  protected dropAnchor(): void {
+    if (this.services.outputs.keepsAnchors(this.session.peer)) this.session.setAnchor("");
+  }
+
+  protected implicitChannels(): string[] {
+    const names: string[] = [];
+    for (const [fullName, { isImplicit }] of this.channels) if (isImplicit) names.push(fullName);
+    return names;
   }
 
   /** The peer has been silent for too long. */

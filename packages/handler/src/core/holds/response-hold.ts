@@ -11,6 +11,7 @@ import type { Filtered } from "../filter-runner.ts";
 import type { PublishItem } from "../publish-item.ts";
 import type { Services } from "../services.ts";
 import type { Updatable } from "../update-queue.ts";
+import { channelsNow } from "./anchor.ts";
 import { finishAnswer, mergeAnswer } from "./answer.ts";
 import { filterContext } from "./delivery.ts";
 import { GENERIC_ERROR, Hold, type HoldOrigin } from "./hold.ts";
@@ -34,6 +35,7 @@ export class ResponseHold extends Hold implements Updatable {
   state: State = "holding";
   readonly #instruct: ResponseHoldInstruct;
   #queue: PublishItem[] = [];
+  #dueMs: number | undefined;
 
   constructor(
     services: Services,
@@ -72,8 +74,27 @@ export class ResponseHold extends Hold implements Updatable {
       );
       this.services.subscriptions.addResponse(channel, this, nowMs);
     }
-    this.services.wheel.schedule(this, nowMs + this.#instruct.timeoutS * 1000);
+    const dueMs = this.#dueMs ?? nowMs + this.#instruct.timeoutS * 1000;
+    this.services.wheel.schedule(this, dueMs);
+    this.#anchorUntil(dueMs);
     this.flush();
+  }
+
+  /** Goes on where a predecessor of this process has left off. */
+  resume(dueWallMs: number, nowMs: number): void {
+    this.#dueMs = Math.max(dueWallMs - this.services.settings.wallOffsetMs, nowMs);
+    this.start(nowMs);
+  }
+
+  #anchorUntil(dueMs: number): void {
+    this.anchor(() => ({
+      kind: "response",
+      origin: this.origin,
+      client: this.client,
+      implicit: this.implicitChannels(),
+      instruct: { ...this.#instruct, channels: channelsNow(this.channels.values()) },
+      dueWallMs: Math.round(dueMs + this.services.settings.wallOffsetMs),
+    }));
   }
 
   /** An item for this very connection; false if there is nothing in it for a long poll. */
@@ -276,6 +297,7 @@ export class ResponseHold extends Hold implements Updatable {
     const { services, session, origin } = this;
     services.wheel.cancel(this);
     const final = finishAnswer(answer, this.client, origin.original?.headers ?? []);
+    if (final.body.length > session.outCredits) this.dropAnchor(); // it takes several packets
     session.respond(final, final.body, false);
     let headerBytes = String(final.code).length + final.reason.length;
     for (const text of final.headers) headerBytes += text.length;

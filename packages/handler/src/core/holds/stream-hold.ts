@@ -2,7 +2,6 @@ import {
   type Channel,
   contentFilterMismatch,
   type Instruct,
-  type KeepAlive,
   withCors,
 } from "@pushpin/grip";
 import type { Bytes } from "@pushpin/tnetstrings";
@@ -16,6 +15,7 @@ import type { Services } from "../services.ts";
 import type { Updatable } from "../update-queue.ts";
 import { filterContext, filterInitialBody } from "./delivery.ts";
 import { Hold, type HoldOrigin } from "./hold.ts";
+import { channelsNow, type StreamInstruct } from "./anchor.ts";
 import { LinkFetch, type LinkOwner } from "./link-fetch.ts";
 
 /** Limit: items that wait for one client; the newest is dropped. */
@@ -34,14 +34,6 @@ type State =
   | "waiting-to-update"
   | "linking"
   | "ending";
-
-/** What is in force until the next link response. */
-interface StreamInstruct {
-  readonly channels: readonly Channel[];
-  readonly meta: ReadonlyMap<string, string>;
-  readonly keepAlive: KeepAlive | undefined;
-  readonly nextLink: { readonly uri: string; readonly timeoutS: number } | undefined;
-}
 
 /** A response kept open, to which items are appended (handler.md 4). */
 export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner {
@@ -62,18 +54,21 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
   #linksFromMs = 0;
   #links = 0;
   #linkWaits = false;
+  /** The connection manager has, or is about to get, an anchor that fits. */
+  #isAnchored = false;
 
   constructor(
     services: Services,
     origin: HoldOrigin,
     state: RequestState,
-    instruct: Instruct,
+    instruct: StreamInstruct,
+    isChain: boolean,
     implicitChannels: readonly string[],
     nowMs: number,
   ) {
     super(services, origin, state, nowMs);
-    this.#instruct = inForce(instruct);
-    this.#isChain = instruct.hold === undefined;
+    this.#instruct = instruct;
+    this.#isChain = isChain;
     this.#implicit = implicitChannels;
   }
 
@@ -83,11 +78,19 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
     requestHeaders: readonly string[],
     nowMs: number,
   ): void {
-    for (const name of this.#implicit)
-      this.#subscribe(name, { name, filters: [], isImplicit: true, prevId: undefined }, nowMs);
+    this.#subscribeImplicit(nowMs);
+    if (instruct.response.body.length < this.session.outCredits) this.#anchorInstruct();
     if (!isResponseSent && !this.#writeStart(instruct, requestHeaders, nowMs)) return;
     this.flush();
     this.#startIsWritten(nowMs);
+  }
+
+  /** Goes on where a predecessor of this process has left off. */
+  resume(nowMs: number): void {
+    this.#subscribeImplicit(nowMs);
+    if (this.hasNextLink) this.#pendingUpdate = "low"; // something may have been missed
+    this.#enterHold(nowMs);
+    this.flush();
   }
 
   /**
@@ -200,6 +203,11 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
   }
 
   linkBody(body: Bytes, nowMs: number): void {
+    if (this.#isAnchored) {
+      // Half an answer of a link is on its way: a successor would not know which.
+      this.#isAnchored = false;
+      this.dropAnchor();
+    }
     this.#write(body);
     if (this.session.queuedBytes === 0) this.#link?.drained();
     if (this.session.ended) this.finish(nowMs);
@@ -212,6 +220,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
       return;
     }
     this.#instruct = inForce(instruct);
+    this.#isAnchored = false;
     this.#isChain = instruct.hold === undefined;
     if (this.#isChain) this.#followLink(nowMs);
     else this.#enterHold(nowMs);
@@ -245,6 +254,28 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
     this.#queue = undefined;
     for (const channel of this.channels.keys())
       this.services.subscriptions.removeStream(channel, this);
+  }
+
+  #subscribeImplicit(nowMs: number): void {
+    for (const name of this.#implicit)
+      this.#subscribe(name, { name, filters: [], isImplicit: true, prevId: undefined }, nowMs);
+  }
+
+  /** What the backend has said is what a successor goes by. */
+  #anchorInstruct(): void {
+    if (this.#isChain) return;
+    this.#isAnchored = true;
+    this.#anchorWith(this.#instruct.channels);
+  }
+
+  #anchorWith(channels: readonly Channel[]): void {
+    this.anchor(() => ({
+      kind: "stream",
+      origin: this.origin,
+      client: this.client,
+      implicit: this.#implicit,
+      instruct: { ...this.#instruct, channels },
+    }));
   }
 
   #writeStart(instruct: Instruct, requestHeaders: readonly string[], nowMs: number): boolean {
@@ -282,6 +313,11 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
       }
     }
     this.#applyChannels(channels, nowMs);
+    if (!this.#isAnchored) {
+      this.#anchorInstruct();
+      this.session.sendAnchor();
+      this.flush();
+    }
     const isFirst = !this.#heldBefore;
     this.#heldBefore = true;
     if (isFirst && this.hasConflict()) this.#pendingUpdate ??= "low";
@@ -407,6 +443,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
       }
       // Ours: the id counts before filters run, so that templates render the new one.
       subscription.prevId = item.id;
+      this.#anchorWith(channelsNow(this.channels.values()));
     }
     if (format.action !== "send") item.receipt?.settle("delivered");
     if (format.action === "hint") {
@@ -546,7 +583,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
   }
 }
 
-function inForce(instruct: Instruct): StreamInstruct {
+export function inForce(instruct: Instruct): StreamInstruct {
   const { channels, meta, keepAlive, nextLink } = instruct;
   return { channels, meta, keepAlive, nextLink };
 }

@@ -1,5 +1,6 @@
 import { encodeByteString, encodeText, lengthPrefix, type TnetInput } from "@pushpin/tnetstrings";
 import { CONTROL_ITEMS_MAX, type ControlItem, encodeControlPacket } from "@pushpin/zrpc";
+import { ReplayLog } from "./replay-log.ts";
 
 /** How every encoded item of a template starts. */
 const EMPTY_CID = "3:cid,0:,";
@@ -19,15 +20,53 @@ export class ItemTemplate {
   }
 }
 
+/** Limit: proxies whose last packets are kept; the oldest is forgotten. */
+const LOGS_MAX = 256;
+
 /** Items for the proxies, collected into packets of up to 128. */
 export class ControlOut {
   readonly #from: string;
   readonly #send: (to: string, frame: Buffer) => void;
   readonly #waiting = new Map<string, string[]>();
+  /** Of proxies that can have a successor. */
+  readonly #gone = new Set<string>();
+  readonly #logs = new Map<string, ReplayLog>();
 
   constructor(from: string, send: (to: string, frame: Buffer) => void) {
     this.#from = from;
     this.#send = send;
+  }
+
+  /** What goes to this proxy may have to be sent again to the one that takes its place. */
+  keepFor(proxy: string): void {
+    if (this.#logs.has(proxy)) return;
+    if (this.#logs.size >= LOGS_MAX) {
+      const [oldest] = this.#logs.keys();
+      if (oldest !== undefined) this.#logs.delete(oldest);
+    }
+    this.#logs.set(proxy, new ReplayLog());
+  }
+
+  /** Sends to `successor` what `proxy` was given for a session after the packet `mark`. */
+  replay(cid: string, proxy: string, successor: string, mark: number): void {
+    this.flush();
+    for (const item of this.#logs.get(proxy)?.since(cid, mark) ?? []) this.add(successor, item);
+  }
+
+  /** Called every few seconds. */
+  age(): void {
+    for (const [proxy, log] of this.#logs) if (!this.#gone.has(proxy)) log.age();
+  }
+
+  /** Nothing reaches this proxy any more: what is for its sessions waits for its successor. */
+  noteGone(proxy: string): void {
+    if (this.#logs.has(proxy)) this.#gone.add(proxy);
+  }
+
+  /** Its sessions have had the time to be taken over. */
+  forget(proxy: string): void {
+    this.#logs.delete(proxy);
+    this.#gone.delete(proxy);
   }
 
   add(to: string, item: ControlItem): void {
@@ -53,8 +92,17 @@ export class ControlOut {
   #flush(to: string, items: string[]): void {
     this.#waiting.delete(to);
     const list = items.join("");
-    const fields = `4:from,${encodeByteString(this.#from)}5:items,${lengthPrefix(list.length)}${list}]`;
-    this.#send(to, Buffer.from(`${lengthPrefix(fields.length)}${fields}}`, "latin1"));
+    let fields = `4:from,${encodeByteString(this.#from)}5:items,${lengthPrefix(list.length)}${list}]`;
+    const log = this.#logs.get(to);
+    if (log === undefined) {
+      this.#send(to, Buffer.from(`${lengthPrefix(fields.length)}${fields}}`, "latin1"));
+      return;
+    }
+    const seq = log.next();
+    fields += `3:seq,${encodeText(seq)}`;
+    const frame = Buffer.from(`${lengthPrefix(fields.length)}${fields}}`, "latin1");
+    log.add(seq, frame);
+    this.#send(to, frame);
   }
 }
 

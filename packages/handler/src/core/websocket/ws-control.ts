@@ -1,5 +1,6 @@
 import { parseControlMessage } from "@pushpin/grip";
 import { detach } from "@pushpin/tnetstrings";
+import { ANCHOR_MAX_BYTES } from "@pushpin/zhttp";
 import type { ControlItem, ControlPacket } from "@pushpin/zrpc";
 import type { Services } from "../services.ts";
 import { ControlOut } from "./control-out.ts";
@@ -13,6 +14,8 @@ export class WsControl implements WsSessionOwner {
   readonly services: Services;
   readonly out: ControlOut;
   readonly #sessions = new Map<string, WsSession>();
+  /** Sessions whose proxies are to be told what a successor of ours needs. */
+  readonly #changed = new Set<WsSession>();
 
   constructor(services: Services) {
     this.services = services;
@@ -43,7 +46,26 @@ export class WsControl implements WsSessionOwner {
     for (const { cid, type, reqId } of packet.items)
       if (type !== "ack" && reqId !== undefined) this.out.add(from, { cid, type: "ack", reqId });
     for (const item of packet.items) this.#item(from, item, nowMs);
+    this.sendAnchors();
     this.out.flush();
+  }
+
+  changed(session: WsSession): void {
+    if (session.hasKeeper) this.#changed.add(session);
+  }
+
+  sendAnchors(): void {
+    if (this.#changed.size === 0) return;
+    const { settings, log } = this.services;
+    for (const session of this.#changed) {
+      if (session.isClosed) continue;
+      const anchor = session.anchor(settings.wallOffsetMs);
+      // Limit: ANCHOR_MAX_BYTES
+      if (anchor.length <= ANCHOR_MAX_BYTES)
+        this.out.add(session.peer, { cid: session.cid, type: "anchor", anchor });
+      else log.debug("WebSocket too large to survive a restart of the handler", { cid: session.cid });
+    }
+    this.#changed.clear();
   }
 
   remove(session: WsSession): void {
@@ -101,10 +123,19 @@ export class WsControl implements WsSessionOwner {
       const cid = detach(item.cid);
       session = new WsSession(this, cid, detach(item.uri ?? ""), detach(from));
       this.#sessions.set(cid, session);
+      if (item.anchor !== undefined)
+        session.restore(item.anchor, this.services.settings.wallOffsetMs, nowMs);
       session.refresh(item.ttl ?? DEFAULT_TTL_S, nowMs);
     } else if (session.sid !== "") {
       this.services.outputs.storeLastIds(new Map([[session.sid, new Map()]]));
     }
+    if (item.anchors) this.out.keepFor(detach(from));
+    if (session.peer !== from) {
+      const before = session.peer;
+      session.peer = detach(from);
+      this.out.replay(session.cid, before, session.peer, item.mark ?? 0);
+    }
+    session.hasKeeper = item.anchors ?? false;
     session.configure({
       route: item.route === undefined ? undefined : detach(item.route),
       separateStats: item.separateStats,

@@ -6,6 +6,7 @@ import {
   type WsMessageType,
 } from "@pushpin/grip";
 import { type Bytes, sliceBytes, toByteString } from "@pushpin/tnetstrings";
+import { decodeAnchor, encodeAnchor } from "@pushpin/zhttp";
 import type { ControlItem } from "@pushpin/zrpc";
 import type { Filtered } from "../filter-runner.ts";
 import { filterContext } from "../holds/delivery.ts";
@@ -33,6 +34,8 @@ export interface WsSessionOwner {
   readonly services: Services;
   readonly out: ControlOut;
   remove(session: WsSession): void;
+  /** What a successor of ours needs for this session is no longer what it was. */
+  changed(session: WsSession): void;
 }
 
 /** What a proxy says about a WebSocket when it hands it to us. */
@@ -56,12 +59,16 @@ export class WsSession implements Due {
   sid = "";
   isClosed = false;
   expiresAtMs = 0;
+  /** The proxy keeps anchors. */
+  hasKeeper = false;
   /** By full name. */
   readonly channels = new Map<string, Subscription>();
   readonly #owner: WsSessionOwner;
   #meta = new Map<string, string>();
   #keepAlive: WsContent | undefined;
-  #delayed: { readonly content: WsContent; readonly timer: SessionTimer } | undefined;
+  #delayed:
+    | { readonly content: WsContent; readonly dueMs: number; readonly timer: SessionTimer }
+    | undefined;
   #acks: Map<string, SessionTimer> | undefined;
   #nextReqId = 0;
   #filtering = false;
@@ -106,6 +113,7 @@ export class WsSession implements Due {
 
   /** A subscription of the route: full name, no limit, stays. */
   subscribeImplicit(channel: string, nowMs: number): void {
+    this.#owner.changed(this);
     this.#subscribe(
       channel,
       { name: channel, filters: [], isImplicit: true, prevId: undefined },
@@ -113,7 +121,38 @@ export class WsSession implements Due {
     );
   }
 
+  /** All a successor of ours needs; `wallOffsetMs` is wall clock minus our time. */
+  anchor(wallOffsetMs: number): string {
+    return encodeAnchor({
+      channels: this.channels,
+      meta: this.#meta,
+      keepAlive: this.#keepAlive,
+      sid: this.sid,
+      delayed:
+        this.#delayed === undefined
+          ? undefined
+          : {
+              content: this.#delayed.content,
+              dueWallMs: Math.round(this.#delayed.dueMs + wallOffsetMs),
+            },
+    });
+  }
+
+  /** Goes on where a predecessor of this process has left off. */
+  restore(text: string, wallOffsetMs: number, nowMs: number): void {
+    const anchor = readAnchor(text);
+    if (anchor === undefined) return;
+    for (const [channel, subscription] of anchor.channels)
+      this.#subscribe(channel, { ...subscription, prevId: undefined }, nowMs);
+    this.#meta = anchor.meta;
+    this.#keepAlive = anchor.keepAlive;
+    this.sid = anchor.sid;
+    if (anchor.delayed === undefined) return;
+    this.#delay(anchor.delayed.content, Math.max(anchor.delayed.dueWallMs - wallOffsetMs, nowMs));
+  }
+
   control(message: ControlMessage, nowMs: number): void {
+    this.#owner.changed(this);
     switch (message.type) {
       case "subscribe":
         this.#subscribeExplicit(message.channel, message.filters, nowMs);
@@ -152,12 +191,8 @@ export class WsSession implements Due {
         return;
       case "send-delayed": {
         this.flushDelayed(nowMs);
-        const timer = new SessionTimer((dueMs) => this.flushDelayed(dueMs));
-        this.#delayed = {
-          content: { type: message.messageType, content: message.content },
-          timer,
-        };
-        this.#owner.services.wheel.schedule(timer, nowMs + message.timeoutS * 1000);
+        const content = { type: message.messageType, content: message.content };
+        this.#delay(content, nowMs + message.timeoutS * 1000);
         return;
       }
       case "flush-delayed":
@@ -184,10 +219,17 @@ export class WsSession implements Due {
     this.#acks?.delete(reqId);
   }
 
+  #delay(content: WsContent, dueMs: number): void {
+    const timer = new SessionTimer((nowMs) => this.flushDelayed(nowMs));
+    this.#delayed = { content, dueMs, timer };
+    this.#owner.services.wheel.schedule(timer, dueMs);
+  }
+
   flushDelayed(nowMs: number): void {
     const delayed = this.#delayed;
     if (delayed === undefined) return;
     this.#delayed = undefined;
+    this.#owner.changed(this);
     const { wheel } = this.#owner.services;
     wheel.cancel(delayed.timer);
     const reqId = String(this.#nextReqId);
@@ -341,6 +383,24 @@ export class WsSession implements Due {
   #send(item: Omit<ControlItem, "cid">): void {
     this.#owner.out.add(this.peer, { ...item, cid: this.cid });
   }
+}
+
+interface WsAnchor {
+  readonly channels: ReadonlyMap<string, Subscription>;
+  readonly meta: Map<string, string>;
+  readonly keepAlive: WsContent | undefined;
+  readonly sid: string;
+  readonly delayed: { readonly content: WsContent; readonly dueWallMs: number } | undefined;
+}
+
+function readAnchor(text: string): WsAnchor | undefined {
+  const anchor = decodeAnchor(text) as Partial<WsAnchor> | null | undefined;
+  const isOurs =
+    anchor?.channels instanceof Map &&
+    [...anchor.channels.values()].every((one) => Array.isArray(one?.filters)) &&
+    anchor.meta instanceof Map &&
+    typeof anchor.sid === "string";
+  return isOurs ? (anchor as WsAnchor) : undefined;
 }
 
 class SessionTimer implements Due, WheelEntry {

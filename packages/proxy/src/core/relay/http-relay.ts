@@ -7,9 +7,10 @@ import {
   parseParameters,
   reasonPhrase,
   splitList,
+  isIdempotent,
 } from "@pushpin/http";
 import { type Bytes, concatBytes } from "@pushpin/tnetstrings";
-import { INITIAL_CREDITS, Packet, type ResponseHead } from "@pushpin/zhttp";
+import { INITIAL_CREDITS, Packet, PEER_RESTARTED, type ResponseHead } from "@pushpin/zhttp";
 import type { InspectResult } from "@pushpin/zrpc";
 import type { Route, Target } from "../routes/route-table.ts";
 import { testResponse } from "../test-target.ts";
@@ -262,7 +263,13 @@ export class HttpRelay implements ClientListener, BackendListener {
     if (this.#phase === "collecting") this.#answer(502, PROXY_ERROR);
     else if (this.#phase === "relaying") this.#cut();
     if (this.#phase !== "requesting") return;
-    if (IS_CONNECT_FAILURE.test(condition) && (this.#body.isKept || this.#body.bytes === 0))
+    const isKept = this.#body.isKept || this.#body.bytes === 0;
+    if (condition === PEER_RESTARTED && isKept && isIdempotent(this.#first.info.method)) {
+      this.#targetIndex -= 1;
+      this.#nextTarget();
+      return;
+    }
+    if (IS_CONNECT_FAILURE.test(condition) && isKept)
       this.#nextTarget();
     else if (condition === "length-required")
       this.#answer(411, "Must provide Content-Length header.\n");

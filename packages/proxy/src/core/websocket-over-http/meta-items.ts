@@ -19,6 +19,11 @@ export class MetaItems {
     return this.#bytes <= META_MAX_BYTES; // Limit: META_MAX_BYTES
   }
 
+  /** Flat: name, value, … */
+  list(): string[] {
+    return [...this.#items.values()].flatMap(({ name, value }) => [name, value]);
+  }
+
   addTo(headers: string[]): void {
     for (const { name, value } of this.#items.values()) headers.push(`Meta-${name}`, value);
   }

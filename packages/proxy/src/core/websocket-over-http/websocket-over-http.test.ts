@@ -146,6 +146,7 @@ class Rig {
         this.heads.push(head);
         this.told.push(`rejected ${head.code} ${toByteString(body)}`);
       },
+      stateChanged: () => {},
       failed: (condition) => this.told.push(`failed ${condition}`),
       message: (type, body, more) => {
         this.#partial += toByteString(body);

@@ -2,11 +2,12 @@ import type { WheelNode } from "@pushpin/clock";
 import { decodeWebSocketEvents, encodeWebSocketEvents, type WebSocketEvent } from "@pushpin/grip";
 import { filterHeaders, getHeader } from "@pushpin/http";
 import { type Bytes, concatBytes, detach, sliceBytes, toBuffer } from "@pushpin/tnetstrings";
-import type { ResponseHead } from "@pushpin/zhttp";
+import { PEER_RESTARTED, type ResponseHead } from "@pushpin/zhttp";
 import type { RelayPorts } from "../relay/ports.ts";
 import type { Target } from "../routes/route-table.ts";
 import type { MessageType, SocketOrigin, SocketOriginEvents } from "../websocket/socket-ports.ts";
 import type { SocketTimer, SocketTimers } from "../websocket/socket-timers.ts";
+import type { OverHttpState } from "../websocket/socket-anchor.ts";
 import { BackgroundDisconnects, type Disconnecting } from "./background-disconnects.ts";
 import { EventQueue } from "./event-queue.ts";
 import { EventsRequest, type RequestListener } from "./events-request.ts";
@@ -77,6 +78,8 @@ export class WebSocketOverHttp
   #body: Bytes = "";
   #attempts = 0;
   #wait: Wait;
+  /** Meta items or the keep-alive interval have changed with this response. */
+  #isStateChanged = false;
   /** A response is being read: what its events cause must wait until all of them are. */
   #isReading = false;
   #keepAliveMs = 0;
@@ -114,6 +117,21 @@ export class WebSocketOverHttp
 
   open(): void {
     this.#send("open", [{ type: "OPEN" }]);
+  }
+
+  get state(): OverHttpState {
+    return { meta: this.#meta.list(), keepAliveMs: this.#keepAliveMs };
+  }
+
+  /** Goes on with a connection that another process has opened. */
+  resume({ meta, keepAliveMs }: OverHttpState): void {
+    for (let i = 0; i + 1 < meta.length; i += 2)
+      this.#meta.set(meta[i] as string, meta[i + 1] as string);
+    this.#state = "open";
+    this.#keepAliveMs = keepAliveMs;
+    // Not all at once: a process that starts may have thousands of them.
+    if (keepAliveMs > 0)
+      this.#setTimer("keep-alive", Math.floor(this.#options.shared.random() * keepAliveMs));
   }
 
   refresh(): void {
@@ -281,6 +299,8 @@ export class WebSocketOverHttp
       this.#failed("too many meta items", "undefined-condition");
       return;
     }
+    if (this.#state === "open" && this.#isStateChanged) this.#events.stateChanged();
+    this.#isStateChanged = false;
     this.#isReading = true;
     const isRead = this.#read(head, events.value);
     this.#isReading = false;
@@ -289,6 +309,11 @@ export class WebSocketOverHttp
 
   failed(condition: string, wasHandedOver: boolean): void {
     this.#request = undefined;
+    if (condition === PEER_RESTARTED && this.#attempts < RETRIES_MAX) {
+      this.#attempts += 1;
+      this.#post();
+      return;
+    }
     const mayRepeat =
       IS_CONNECT_FAILURE.test(condition) || (!wasHandedOver && IS_GENERIC_FAILURE.test(condition));
     if (this.#state === "connecting" || !mayRepeat || this.#attempts >= RETRIES_MAX) {
@@ -358,8 +383,11 @@ export class WebSocketOverHttp
       const value = headers[i + 1] as string;
       if (lower === "keep-alive-interval") {
         const seconds = /^\d{1,9}$/.test(value) ? Number(value) : 0;
-        this.#keepAliveMs = seconds > 0 ? Math.max(seconds, KEEP_ALIVE_MIN_S) * 1000 : 0;
+        const ms = seconds > 0 ? Math.max(seconds, KEEP_ALIVE_MIN_S) * 1000 : 0;
+        if (ms !== this.#keepAliveMs) this.#isStateChanged = true;
+        this.#keepAliveMs = ms;
       } else if (lower.startsWith("set-meta-")) {
+        this.#isStateChanged = true;
         if (!this.#meta.set(name.slice("set-meta-".length), value)) return false;
       }
     }

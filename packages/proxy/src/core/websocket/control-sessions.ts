@@ -1,5 +1,5 @@
 import type { Logger } from "@pushpin/log";
-import type { Bytes } from "@pushpin/tnetstrings";
+import { type Bytes, detach } from "@pushpin/tnetstrings";
 import type { FanOut } from "@pushpin/zhttp";
 import { CONTROL_ITEMS_MAX, type ControlItem, type ControlPacket } from "@pushpin/zrpc";
 
@@ -18,6 +18,8 @@ export interface Controlled {
   command(item: ControlItem, nowMs: number): void;
   /** A message that others get too: true if `fanOut` has it now. */
   share(item: ControlItem, fanOut: FanOut): boolean;
+  /** What a successor of the handler needs for this WebSocket has changed. */
+  anchorChanged(): void;
   /** The handler did not answer. */
   controlLost(): void;
 }
@@ -38,6 +40,9 @@ export interface ControlHere {
   readonly debug: boolean;
   readonly trusted: boolean;
   readonly logLevel: number | undefined;
+  /** Of a WebSocket that was taken over from another proxy. */
+  readonly anchor?: string | undefined;
+  readonly mark?: number | undefined;
 }
 
 /** The handler's half of one WebSocket (wire.md 5.5). */
@@ -48,25 +53,30 @@ export class ControlSession {
   peer = "";
   bucket = 0;
   /** Unacknowledged requests by id, in order of time. */
-  acks: Map<string, number> | undefined;
+  acks: Map<string, { readonly item: ControlItem; dueMs: number }> | undefined;
+  /** What the handler has given us for its successor. */
+  anchor: string | undefined;
+  readonly here: ControlHere;
   readonly #owner: ControlSessions;
   #waiting: ControlItem[] | undefined = [];
   #nextReqId = 0;
 
-  constructor(owner: ControlSessions, cid: string, target: Controlled) {
+  constructor(owner: ControlSessions, cid: string, target: Controlled, here: ControlHere) {
     this.#owner = owner;
     this.cid = cid;
     this.target = target;
+    this.here = here;
+    this.anchor = here.anchor;
   }
 
   /** A control message of the backend. */
   grip(message: Bytes, nowMs: number): void {
-    this.#send({ cid: this.cid, type: "grip", reqId: this.#expectAck(nowMs), message });
+    this.#send(this.#expectAck({ cid: this.cid, type: "grip", message }, nowMs));
   }
 
   /** An implicit subscription of the route. */
   subscribe(channel: string, nowMs: number): void {
-    this.#send({ cid: this.cid, type: "subscribe", reqId: this.#expectAck(nowMs), channel });
+    this.#send(this.#expectAck({ cid: this.cid, type: "subscribe", channel }, nowMs));
   }
 
   needKeepAlive(): void {
@@ -98,12 +108,23 @@ export class ControlSession {
     for (const item of waiting) this.#owner.send(peer, item);
   }
 
-  #expectAck(nowMs: number): string {
+  /** The handler has a successor: it is told of this WebSocket, and again what it did not confirm. */
+  begin(nowMs: number): void {
+    this.peer = "";
+    this.#waiting = [];
+    for (const ack of this.acks?.values() ?? []) {
+      ack.dueMs = nowMs + CONTROL_ACK_TIMEOUT_MS;
+      this.#waiting.push(ack.item);
+    }
+  }
+
+  #expectAck(given: ControlItem, nowMs: number): ControlItem {
     const reqId = this.hereReqId();
+    const item = { ...given, reqId };
     this.acks ??= new Map();
-    this.acks.set(reqId, nowMs + CONTROL_ACK_TIMEOUT_MS);
+    this.acks.set(reqId, { item, dueMs: nowMs + CONTROL_ACK_TIMEOUT_MS });
     this.#owner.awaitsAck(this);
-    return reqId;
+    return item;
   }
 
   #send(item: ControlItem): void {
@@ -157,30 +178,27 @@ export class ControlSessions {
   }
 
   open(cid: string, target: Controlled, here: ControlHere): ControlSession {
-    const session = new ControlSession(this, cid, target);
+    const session = new ControlSession(this, cid, target, here);
     this.#sessions.set(cid, session);
     session.bucket = this.#nextBucket;
     this.#buckets[this.#nextBucket]?.add(session);
     this.#nextBucket = (this.#nextBucket + 1) % REFRESH_CYCLE_S;
-    this.#outputs.init({
-      from: this.#instanceId,
-      items: [
-        {
-          cid,
-          type: "here",
-          reqId: session.hereReqId(),
-          uri: here.uri,
-          route: here.route === "" ? undefined : here.route,
-          separateStats: here.separateStats,
-          channelPrefix: here.channelPrefix === "" ? undefined : here.channelPrefix,
-          debug: here.debug,
-          trusted: here.trusted,
-          logLevel: here.logLevel,
-          ttl: CONTROL_TTL_S,
-        },
-      ],
-    });
+    this.#outputs.init({ from: this.#instanceId, items: [hereItem(session)] });
     return session;
+  }
+
+  /** A handler has started; there is but one, so all that were with another are with it from now on. */
+  handlerStarted(handler: string, nowMs: number): void {
+    let items: ControlItem[] = [];
+    for (const session of this.#sessions.values()) {
+      if (session.peer === handler) continue;
+      session.begin(nowMs);
+      items.push(hereItem(session));
+      if (items.length < CONTROL_ITEMS_MAX) continue;
+      this.#outputs.init({ from: this.#instanceId, items });
+      items = [];
+    }
+    if (items.length > 0) this.#outputs.init({ from: this.#instanceId, items });
   }
 
   receive(packet: ControlPacket, nowMs: number): void {
@@ -194,6 +212,10 @@ export class ControlSessions {
       }
       if (from !== "" && from !== session.peer) session.heardFrom(from);
       if (item.type === "ack") this.#acknowledged(session, item.reqId);
+      else if (item.type === "anchor") {
+        session.anchor = item.anchor === undefined ? undefined : detach(item.anchor);
+        session.target.anchorChanged();
+      }
       else if (item.type !== "send" || !this.#share(session, item)) {
         this.#endShared();
         session.target.command(item, nowMs);
@@ -228,8 +250,8 @@ export class ControlSessions {
     for (const { cid, peer } of bucket)
       if (peer !== "") this.send(peer, { cid, type: "keep-alive", ttl: CONTROL_TTL_S });
     for (const session of [...this.#unacknowledged]) {
-      const [dueMs] = session.acks?.values() ?? [];
-      if (dueMs === undefined || dueMs > nowMs) continue;
+      const [ack] = session.acks?.values() ?? [];
+      if (ack === undefined || ack.dueMs > nowMs) continue;
       this.#log.debug("control message not acknowledged, client dropped", { cid: session.cid });
       session.target.controlLost();
     }
@@ -271,4 +293,24 @@ export class ControlSessions {
     session.acks.delete(reqId);
     if (session.acks.size === 0) this.#unacknowledged.delete(session);
   }
+}
+
+function hereItem(session: ControlSession): ControlItem {
+  const { here } = session;
+  return {
+    cid: session.cid,
+    type: "here",
+    reqId: session.hereReqId(),
+    uri: here.uri,
+    route: here.route === "" ? undefined : here.route,
+    separateStats: here.separateStats,
+    channelPrefix: here.channelPrefix === "" ? undefined : here.channelPrefix,
+    debug: here.debug,
+    trusted: here.trusted,
+    logLevel: here.logLevel,
+    ttl: CONTROL_TTL_S,
+    anchors: true,
+    anchor: session.anchor,
+    mark: here.mark,
+  };
 }

@@ -11,11 +11,11 @@ const DROP: Passed = { action: "drop", body: "" };
  * nobody (proxy.md 5.4). A message is judged by its first fragment, whole.
  */
 export class MessageGate {
-  readonly #prefix: string;
+  readonly prefix: string;
   #current: "pass" | "drop" | undefined;
 
   constructor(prefix: string) {
-    this.#prefix = prefix;
+    this.prefix = prefix;
   }
 
   next(type: MessageType, body: Bytes, more: boolean): Passed {
@@ -31,9 +31,9 @@ export class MessageGate {
       }
       return { action: "control", body: sliceBytes(body, CONTROL_PREFIX.length) };
     }
-    const isForClient = startsWith(body, this.#prefix);
+    const isForClient = startsWith(body, this.prefix);
     if (more) this.#current = isForClient ? "pass" : "drop";
-    return isForClient ? { action: "pass", body: sliceBytes(body, this.#prefix.length) } : DROP;
+    return isForClient ? { action: "pass", body: sliceBytes(body, this.prefix.length) } : DROP;
   }
 }
 

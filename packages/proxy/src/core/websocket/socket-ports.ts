@@ -1,4 +1,5 @@
 import type { Bytes } from "@pushpin/tnetstrings";
+import type { OverHttpState } from "./socket-anchor.ts";
 
 /** Head of an answer to a handshake. `headers` is flat: name, value, … */
 export interface HandshakeHead {
@@ -53,6 +54,9 @@ export type SocketClientEvents = SocketEndEvents;
 export interface SocketOrigin extends SocketEnd {
   /** Starts the handshake; called once, before anything else. */
   open(): void;
+  /** What a successor of this process needs of it, and how that goes on; absent: it cannot. */
+  readonly state?: OverHttpState;
+  resume?(state: OverHttpState): void;
   /** Asks the backend for events now (WebSocket-over-HTTP); others do nothing. */
   refresh(): void;
 }
@@ -62,6 +66,8 @@ export interface SocketOriginEvents extends SocketEndEvents {
   opened(head: HandshakeHead): void;
   /** The backend answered with something else; it has ended. */
   rejected(head: HandshakeHead, body: Bytes): void;
+  /** `state` is no longer what it was. */
+  stateChanged(): void;
   /** The handshake could not be done; `condition` is the wire's. It has ended. */
   failed(condition: string): void;
 }

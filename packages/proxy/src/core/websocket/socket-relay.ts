@@ -1,7 +1,7 @@
 import { type GripExtension, parseGripExtension } from "@pushpin/grip";
 import { filterHeaders, getAllHeaders, reasonPhrase } from "@pushpin/http";
 import { type Bytes, sliceBytes, toByteString } from "@pushpin/tnetstrings";
-import { type FanOut, INITIAL_CREDITS } from "@pushpin/zhttp";
+import { type FanOut, INITIAL_CREDITS, PEER_RESTARTED } from "@pushpin/zhttp";
 import type { ControlItem } from "@pushpin/zrpc";
 import type { RelayPorts } from "../relay/ports.ts";
 import type { Route, Target } from "../routes/route-table.ts";
@@ -10,6 +10,7 @@ import { headerBytes, requestHeaderBytes } from "../traffic.ts";
 import { KeepAliveTimer } from "./keep-alive-timer.ts";
 import type { Controlled, ControlSession, ControlSessions } from "./control-sessions.ts";
 import { MessageGate } from "./message-gate.ts";
+import { encodeSocketAnchor, type SocketAnchor } from "./socket-anchor.ts";
 import type {
   HandshakeHead,
   MessageType,
@@ -81,6 +82,7 @@ export class SocketRelay implements Controlled {
   #gate: MessageGate | undefined;
   #control: ControlSession | undefined;
   #keepAlive: KeepAliveTimer | undefined;
+  #keepAliveSetup: SocketAnchor["keepAlive"];
   /** A message of the backend is only half sent to the client. */
   #isInMessage = false;
   #held: ControlItem[] | undefined;
@@ -122,6 +124,62 @@ export class SocketRelay implements Controlled {
     this.#ports.stats.activity(this.statsRoute, 1);
   }
 
+  // Takeover
+
+  /**
+   * Goes on with a WebSocket of a proxy that is gone; false if there is no way to its backend any
+   * more. `mark`: the handler's last packet that reached the client by that proxy.
+   */
+  resume(client: ZwsClient, anchor: SocketAnchor, mark: number | undefined): boolean {
+    const target = this.request.route?.targets.find((one) => one.label === anchor.target);
+    if (target?.overHttp !== true) return false;
+    const origin = this.#ports.openOrigin(target, this.request, this.#originEvents());
+    if (origin?.resume === undefined) return false;
+    this.#client = client;
+    this.#target = target;
+    this.#origin = origin;
+    this.#isOpen = true;
+    this.#isDetached = anchor.isDetached;
+    if (anchor.gate !== undefined) this.#gate = new MessageGate(anchor.gate);
+    this.#ports.socketOpened(this);
+    this.#announce();
+    if (anchor.hasControl) this.#joinHandler(anchor.control, mark);
+    if (anchor.keepAlive !== undefined) this.#startKeepAlive(anchor.keepAlive, this.#ports.nowMs());
+    if (anchor.isDetached) this.#origin = undefined;
+    else origin.resume(anchor.origin);
+    this.#anchor();
+    return true;
+  }
+
+  /** Tells the connection manager what a successor of this process needs; rides on the next packet. */
+  #anchor(): void {
+    const client = this.#client;
+    const target = this.#target;
+    if (!(client instanceof ZwsClient) || !client.takesAnchors || target?.overHttp !== true) return;
+    const isEnding = this.#isClientClosed || (this.#isOriginClosed && !this.#isDetached);
+    client.anchor(
+      isEnding
+        ? ""
+        : encodeSocketAnchor({
+            request: this.request,
+            target: target.label,
+            gate: this.#gate?.prefix,
+            isDetached: this.#isDetached,
+            hasControl: this.#control !== undefined,
+            control: this.#control?.anchor,
+            keepAlive: this.#keepAliveSetup,
+            origin: this.#origin?.state ?? { meta: [], keepAliveMs: 0 },
+          }),
+    );
+  }
+
+  /** As `#anchor`, for when nothing else is on its way to the client. */
+  anchorChanged(): void {
+    if (!this.#isOpen || this.#isOver) return;
+    this.#anchor();
+    if (this.#client instanceof ZwsClient) this.#client.sendAnchor();
+  }
+
   // Handshake
 
   #nextTarget(): void {
@@ -159,6 +217,7 @@ export class SocketRelay implements Controlled {
       close: (code, reason) => this.#closedByOrigin(code, reason),
       drained: () => this.#grantUp(),
       gone: () => this.#originGone(),
+      stateChanged: () => this.anchorChanged(),
     };
   }
 
@@ -173,16 +232,22 @@ export class SocketRelay implements Controlled {
     const headers = filterHeaders(head.headers, (name) => name === "sec-websocket-extensions");
     if (grip !== undefined && isVerbatim) headers.push("Sec-WebSocket-Extensions", grip.text);
     const shown = { ...head, headers };
+    this.#anchor();
     this.#client?.accept(shown);
     this.#accepted(shown);
     if (!this.#isOver) this.#openControl(grip);
   }
 
   #openControl(grip: GripExtension | undefined): void {
-    const { request } = this;
-    const route = request.route as Route;
     const channels = this.#target?.subscriptions ?? [];
     if (grip === undefined && channels.length === 0) return;
+    const control = this.#joinHandler(undefined, undefined);
+    for (const channel of channels) control.subscribe(channel, this.#ports.nowMs());
+  }
+
+  #joinHandler(anchor: string | undefined, mark: number | undefined): ControlSession {
+    const { request } = this;
+    const route = request.route as Route;
     const control = this.#ports.control.open(request.connectionId, this, {
       uri: request.uri,
       route: route.id,
@@ -191,9 +256,26 @@ export class SocketRelay implements Controlled {
       debug: request.debug,
       trusted: this.#target?.trusted ?? false,
       logLevel: route.logLevel,
+      anchor,
+      mark,
     });
     this.#control = control;
-    for (const channel of channels) control.subscribe(channel, this.#ports.nowMs());
+    return control;
+  }
+
+  #announce(): void {
+    const { request, statsRoute } = this;
+    this.#ports.stats.connectionAdded(
+      {
+        id: request.connectionId,
+        kind: "ws",
+        route: statsRoute,
+        peerAddress: request.logicalAddress,
+        secure: request.uri.startsWith("wss:"),
+        unreportedMs: undefined,
+      },
+      this.#ports.nowMs(),
+    );
   }
 
   #accepted(head: HandshakeHead): void {
@@ -202,17 +284,7 @@ export class SocketRelay implements Controlled {
     const { uri, headers } = request;
     stats.requestReceived(statsRoute);
     stats.activity(statsRoute, 1);
-    stats.connectionAdded(
-      {
-        id: request.connectionId,
-        kind: "ws",
-        route: statsRoute,
-        peerAddress: request.logicalAddress,
-        secure: uri.startsWith("wss:"),
-        unreportedMs: undefined,
-      },
-      this.#ports.nowMs(),
-    );
+    this.#announce();
     const sent = 3 + head.reason.length + headerBytes(head.headers);
     const received = requestHeaderBytes("GET", uri, headers);
     stats.count(statsRoute, "clientHeaderBytesReceived", received);
@@ -232,7 +304,9 @@ export class SocketRelay implements Controlled {
   #failed(condition: string): void {
     if (this.#isOver) return;
     this.#origin = undefined;
-    if (IS_CONNECT_FAILURE.test(condition)) this.#nextTarget();
+    // A handshake is safe to repeat.
+    if (condition === PEER_RESTARTED) this.#targetIndex -= 1;
+    if (condition === PEER_RESTARTED || IS_CONNECT_FAILURE.test(condition)) this.#nextTarget();
     else this.#refuse(502, PROXY_ERROR);
   }
 
@@ -295,6 +369,7 @@ export class SocketRelay implements Controlled {
     if (this.#isOriginClosed) return;
     this.#isOriginClosed = true;
     this.#origin.close(code, reason);
+    this.anchorChanged();
   }
 
   #clientGone(): void {
@@ -366,6 +441,7 @@ export class SocketRelay implements Controlled {
   #closeClient(code: number | undefined, reason: Bytes): void {
     if (this.#isClientClosed) return;
     this.#isClientClosed = true;
+    this.#anchor();
     this.#client?.close(code, reason);
   }
 
@@ -388,6 +464,7 @@ export class SocketRelay implements Controlled {
         break;
       case "detach":
         this.#isDetached = true;
+        this.anchorChanged();
         this.#closeOrigin();
         this.#grantUp();
         break;
@@ -459,9 +536,18 @@ export class SocketRelay implements Controlled {
   #setUpKeepAlive(item: ControlItem, nowMs: number): void {
     this.#keepAlive?.cancel();
     this.#keepAlive = undefined;
-    if (item.timeout === undefined || item.timeout <= 0) return;
-    const isIdle = item.keepAliveMode !== "interval";
-    this.#keepAlive = new KeepAliveTimer(this.#ports.timers, item.timeout, isIdle, () =>
+    this.#keepAliveSetup = undefined;
+    if (item.timeout !== undefined && item.timeout > 0)
+      this.#startKeepAlive(
+        { timeoutS: item.timeout, isIdle: item.keepAliveMode !== "interval" },
+        nowMs,
+      );
+    this.anchorChanged();
+  }
+
+  #startKeepAlive(setup: SocketAnchor["keepAlive"] & object, nowMs: number): void {
+    this.#keepAliveSetup = setup;
+    this.#keepAlive = new KeepAliveTimer(this.#ports.timers, setup.timeoutS, setup.isIdle, () =>
       this.#control?.needKeepAlive(),
     );
     this.#keepAlive.start(nowMs);
@@ -491,9 +577,12 @@ export class SocketRelay implements Controlled {
   #grantUp(): void {
     if (this.#ungrantedUp === 0 || this.#client === undefined) return;
     const waiting = this.#isDetached ? 0 : (this.#origin?.queuedBytes ?? 0);
+    // What the backend has not taken is not credited either: the client's side keeps it, and sends
+    // it again to whoever comes after us.
     if (waiting > INITIAL_CREDITS / 2) return;
-    const bytes = this.#ungrantedUp;
-    this.#ungrantedUp = 0;
+    const bytes = this.#ungrantedUp - waiting;
+    if (bytes <= 0) return;
+    this.#ungrantedUp = waiting;
     this.#client.grant(bytes);
   }
 

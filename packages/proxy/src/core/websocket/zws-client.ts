@@ -79,6 +79,25 @@ export class ZwsClient implements SocketClient, SessionEnd {
     this.#ports.unregister(this);
   }
 
+  /** The connection manager is ours, and keeps what a successor of this process needs. */
+  get takesAnchors(): boolean {
+    return !this.#isOver && this.session.batch;
+  }
+
+  /** Rides on the next packet. */
+  anchor(anchor: string): void {
+    if (!this.session.setAnchor(anchor))
+      this.#ports.log.debug("WebSocket too large to survive a restart of the proxy", {
+        id: this.session.id,
+      });
+  }
+
+  sendAnchor(): void {
+    if (this.#isOver) return;
+    this.session.sendAnchor();
+    this.#flush();
+  }
+
   grant(bytes: number): void {
     this.session.grant(bytes);
     this.#flush();

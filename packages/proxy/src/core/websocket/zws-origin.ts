@@ -1,8 +1,11 @@
 import type { Bytes } from "@pushpin/tnetstrings";
-import type { Packet, Session } from "@pushpin/zhttp";
+import { type Packet, PEER_RESTARTED, type Session } from "@pushpin/zhttp";
 import type { RelayPorts, SessionEnd } from "../relay/ports.ts";
 import type { MessageType, SocketOrigin, SocketOriginEvents } from "./socket-ports.ts";
 import { deliver } from "./zws-client.ts";
+
+/** Close code: the backend's connection is lost, the client may come back. */
+const SERVICE_RESTART = 1012;
 
 /** A backend's WebSocket, by way of the HTTP client. */
 export class ZwsOrigin implements SocketOrigin, SessionEnd {
@@ -87,6 +90,7 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
   #answered(packet: Packet, received: string): void {
     const { code, reason, headers = [], body } = packet;
     if (this.#isOpen) {
+      if (packet.condition === PEER_RESTARTED) this.#events.close(SERVICE_RESTART, "");
       this.#end();
       return;
     }

@@ -1,0 +1,48 @@
+import { decodeAnchor, encodeAnchor } from "@pushpin/zhttp";
+import type { SocketRequest } from "./socket-relay.ts";
+
+/** What a backend that speaks HTTP has asked to be kept for it. */
+export interface OverHttpState {
+  /** Flat: name, value, … */
+  readonly meta: readonly string[];
+  /** 0: none. */
+  readonly keepAliveMs: number;
+}
+
+/** A WebSocket over HTTP, as a successor of this process finds it at the connection manager. */
+export interface SocketAnchor {
+  readonly request: Omit<SocketRequest, "route">;
+  readonly target: string;
+  /** Prefix of the backend's messages for the client; absent: it does not speak GRIP. */
+  readonly gate: string | undefined;
+  readonly isDetached: boolean;
+  readonly hasControl: boolean;
+  /** The handler's own anchor. */
+  readonly control: string | undefined;
+  readonly keepAlive: { readonly timeoutS: number; readonly isIdle: boolean } | undefined;
+  readonly origin: OverHttpState;
+}
+
+export function encodeSocketAnchor(anchor: SocketAnchor): string {
+  const { uri, headers, peerAddress, logicalAddress, isTrusted, debug, connectionId } =
+    anchor.request;
+  const request = { uri, headers, peerAddress, logicalAddress, isTrusted, debug, connectionId };
+  return encodeAnchor({ ...anchor, request });
+}
+
+/** Undefined for anything that is not an anchor of ours. */
+export function decodeSocketAnchor(text: string): SocketAnchor | undefined {
+  const anchor = decodeAnchor(text) as Partial<SocketAnchor> | null | undefined;
+  const isOurs =
+    typeof anchor?.request?.uri === "string" &&
+    Array.isArray(anchor.request.headers) &&
+    anchor.request.headers.every((one) => typeof one === "string") &&
+    typeof anchor.request.peerAddress === "string" &&
+    typeof anchor.request.logicalAddress === "string" &&
+    typeof anchor.request.connectionId === "string" &&
+    typeof anchor.target === "string" &&
+    typeof anchor.origin?.keepAliveMs === "number" &&
+    Array.isArray(anchor.origin.meta) &&
+    anchor.origin.meta.every((one) => typeof one === "string");
+  return isOurs ? (anchor as SocketAnchor) : undefined;
+}

@@ -1,0 +1,64 @@
+import { HttpStream, Installation, SocketClient } from "@pushpin/testkit";
+import type { Backend } from "@pushpin/testkit";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { startGripBackend } from "../grip-backend.ts";
+import { crash } from "./crash.ts";
+
+let backend: Backend;
+let installation: Installation;
+
+beforeAll(async () => {
+  backend = await startGripBackend();
+});
+afterAll(() => backend.stop());
+beforeEach(async () => {
+  installation = await Installation.start({ routes: [`* ${backend.address},over_http`] });
+});
+afterEach(() => installation.stop());
+
+const item = (channel: string, content: string) => ({
+  channel,
+  formats: {
+    "http-stream": { content },
+    "http-response": { body: content },
+    "ws-message": { content },
+  },
+});
+
+describe("given held clients, when the handler is killed", () => {
+  test("then streams stay open and get what is published afterwards, once", async () => {
+    const streams = await Promise.all(
+      Array.from({ length: 5 }, () => HttpStream.open(`${installation.url}/stream?channel=a`)),
+    );
+    for (const stream of streams) await stream.received("[open]\n");
+    await installation.publish(item("a", "one\n"));
+    for (const stream of streams) await stream.received("one\n");
+    await crash(installation, "handler");
+    await installation.publish(item("a", "two\n"));
+    for (const stream of streams) {
+      await stream.received("two\n");
+      expect(stream.text).toBe("[open]\none\ntwo\n");
+      expect(stream.end).toBeUndefined();
+    }
+  });
+
+  test("then long polls are answered by the next item", async () => {
+    const poll = HttpStream.whole(`${installation.url}/poll?channel=a`);
+    await installation.runner.said(/subscribe .*channel=a/);
+    await crash(installation, "handler");
+    await installation.publish(item("a", "now"));
+    expect((await poll).text).toBe("now");
+  });
+
+  test("then WebSockets over HTTP stay open and get what is published afterwards", async () => {
+    const socket = await SocketClient.open(`${installation.url.replace("http", "ws")}/woh?channel=a`);
+    await installation.runner.said(/subscribe .*channel=a/);
+    await crash(installation, "handler");
+    await installation.publish(item("a", "now"));
+    await socket.received("now");
+    socket.send("echo");
+    await socket.received("echo");
+    expect(socket.closed).toBeUndefined();
+    socket.socket.close();
+  });
+});

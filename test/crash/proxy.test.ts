@@ -1,0 +1,91 @@
+import { Backend, HttpStream, Installation, SocketClient } from "@pushpin/testkit";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { startGripBackend } from "../grip-backend.ts";
+import { crash } from "./crash.ts";
+
+let backend: Backend;
+let installation: Installation;
+
+beforeAll(async () => {
+  backend = await startGripBackend();
+});
+afterAll(() => backend.stop());
+beforeEach(async () => {
+  installation = await Installation.start({ routes: [`* ${backend.address},over_http`] });
+});
+afterEach(() => installation.stop());
+
+const item = (channel: string, content: string) => ({
+  channel,
+  formats: {
+    "http-stream": { content },
+    "http-response": { body: content },
+    "ws-message": { content },
+  },
+});
+
+describe("given held clients, when the proxy is killed", () => {
+  test("then streams and long polls get what is published meanwhile and afterwards", async () => {
+    const stream = await HttpStream.open(`${installation.url}/stream?channel=a`);
+    await stream.received("[open]\n");
+    const poll = HttpStream.whole(`${installation.url}/poll?channel=b`);
+    await installation.runner.said(/subscribe .*channel=b/);
+    const gone = crash(installation, "proxy");
+    await installation.publish(item("a", "one\n"));
+    await stream.received("one\n");
+    await gone;
+    await installation.publish(item("b", "two\n"));
+    expect((await poll).text).toBe("two\n");
+  });
+
+  test("then WebSockets over HTTP miss nothing, in either direction", async () => {
+    const url = installation.url.replace("http", "ws");
+    const sockets = await Promise.all(
+      Array.from({ length: 5 }, () => SocketClient.open(`${url}/woh?channel=a`)),
+    );
+    await installation.publish(item("a", "0"));
+    for (const socket of sockets) await socket.received("0");
+    const gone = crash(installation, "proxy");
+    for (let i = 1; i <= 20; i += 1) {
+      await installation.publish(item("a", `${i}`));
+      for (const socket of sockets) socket.send(`echo ${i}`);
+    }
+    await gone;
+    await installation.publish(item("a", "last"));
+    for (const socket of sockets) {
+      await socket.received("last");
+      await socket.received("echo 20");
+      const published = socket.messages.filter((one) => !String(one).startsWith("echo"));
+      expect(published).toEqual([...Array.from({ length: 21 }, (_, i) => `${i}`), "last"]);
+      const echoes = new Set(socket.messages.filter((one) => String(one).startsWith("echo")));
+      expect(echoes.size).toBe(20);
+      expect(socket.closed).toBeUndefined();
+      socket.socket.close();
+    }
+  });
+});
+
+describe("given requests that wait for a slow backend, when the proxy is killed", () => {
+  test("then those that are safe to repeat are answered, others get 502", async () => {
+    const waiting: (() => void)[] = [];
+    const slow = await Backend.start((request, response, body) => {
+      waiting.push(() => response.end(`${request.method} ${body.toString()}`));
+    });
+    const other = await Installation.start({ routes: [`* ${slow.address}`] });
+    try {
+      const get = HttpStream.whole(`${other.url}/`);
+      const put = HttpStream.whole(`${other.url}/`, { method: "PUT", body: "whole" });
+      const post = HttpStream.whole(`${other.url}/`, { method: "POST", body: "whole" });
+      while (waiting.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+      await crash(other, "proxy");
+      expect((await post).status).toBe(502);
+      while (waiting.length < 5) await new Promise((resolve) => setTimeout(resolve, 5));
+      for (const answer of waiting) answer();
+      expect((await get).text).toBe("GET ");
+      expect((await put).text).toBe("PUT whole");
+    } finally {
+      await other.stop();
+      await slow.stop();
+    }
+  });
+});
