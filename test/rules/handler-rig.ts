@@ -118,6 +118,7 @@ export class HandlerRig {
           if (!packet.ok) throw new Error(packet.error);
           for (const item of packet.value.items) this.control.push({ ...item, to });
         },
+        isProxyThere: () => true,
         proxyDepartures: () => 0,
         requestFirst: (packet) =>
           this.asked.push({

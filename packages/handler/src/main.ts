@@ -29,7 +29,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
           ...mode,
           log,
           onWanted: (topic, wanted) => {
-            if (topic === "conn") sockets?.followProxyConnections(wanted);
+            if (topic === "conn") sockets.followProxyConnections(wanted);
           },
         });
   const stats = new StatsRecorder({
@@ -43,17 +43,18 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     isWanted: (topic) => publisher?.isWanted(topic) ?? false,
     publish: (topic, fields) => publisher?.publish(topic, fields),
   });
-  let sockets: HandlerSockets | undefined;
+  const sockets = new HandlerSockets();
   const engine = new Engine({
     instanceId,
     settings,
     clock,
     log,
     stats,
-    sockets: () => sockets as HandlerSockets,
+    sockets: () => sockets,
   });
   const addresses = requireEndpoints(endpoints(config), "heldClients");
-  sockets = await HandlerSockets.open(instanceId, addresses, settings, log, engine);
+  await sockets.open(instanceId, addresses, settings, log, engine);
+  await engine.open();
   if (publisher?.isWanted("conn")) sockets.followProxyConnections(true);
   const metrics = await openMetrics(settings, stats, log);
   // The port last: who can reach it can publish.
@@ -81,7 +82,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     async stop() {
       await control?.close();
       engine.stop();
-      await Promise.all([sockets?.close(), publisher?.close(), metrics?.close()]);
+      await Promise.all([sockets.close(), publisher?.close(), metrics?.close()]);
     },
   };
 }

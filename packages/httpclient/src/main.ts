@@ -41,6 +41,7 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
     onFirst: (packet) => engine.first(packet),
     onPacket: (packet) => engine.packet(packet),
   });
+  sockets.announce();
   return {
     async stop() {
       await engine.stop(GRACE_MS);

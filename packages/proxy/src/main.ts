@@ -90,6 +90,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     engine,
   });
   await sockets.zhttpTargets.follow(engine.routes);
+  sockets.announce();
   return {
     reload: () => {
       keys.forget();

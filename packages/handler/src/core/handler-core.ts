@@ -241,7 +241,8 @@ export class HandlerCore {
     const { wheel, updates, subscriptions } = this.services;
     wheel.advance(nowMs, (entry) => entry.due(nowMs));
     subscriptions.settle(nowMs);
-    updates.advance(nowMs);
+    // Without a proxy nobody could ask a backend, and a client given back would miss what is published.
+    if (this.services.outputs.isProxyThere()) updates.advance(nowMs);
     this.#publisher.advance(nowMs);
     this.#network.advance(nowMs);
     if (this.#receipts.size > 0) this.#answerReceipts(nowMs);

@@ -42,6 +42,8 @@ export interface HandlerOutputs {
   /** One encoded ws-control packet for the proxy `to`. */
   wsControl(to: string, frame: Buffer): void;
   requestFirst(packet: Packet): void;
+  /** Whether there is a proxy that would take a request, or a client. */
+  isProxyThere(): boolean;
   /** How many proxies have gone. */
   proxyDepartures(): number;
   requestFollowUp(to: string, packet: Packet): void;

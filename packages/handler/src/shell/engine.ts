@@ -11,6 +11,7 @@ import { type PartState, partStates, type ProxyHealth, readProxyHealth } from ".
 import { HandlerCore, TICK_MS } from "../core/handler-core.ts";
 import type { CoreSettings, HandlerOutputs } from "../core/services.ts";
 import { answerInspect, SessionStore } from "../core/session-store.ts";
+import { Gathering } from "./gathering.ts";
 import type { HandlerSocketEvents, HandlerSockets } from "./handler-sockets.ts";
 import { RetrySender } from "./retry-sender.ts";
 
@@ -37,7 +38,9 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly #options: EngineOptions;
   readonly #retries: RetrySender;
   readonly #store: SessionStore | undefined;
+  readonly #gathering = new Gathering();
   readonly #ticker: NodeJS.Timeout;
+  #isOpen = false;
   #flushMs = 0;
   #secondMs = 0;
 
@@ -74,11 +77,34 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly onRequestPacket: HandlerSocketEvents["onRequestPacket"] = (packet) =>
     this.core.requestPacket(packet, this.#nowMs());
 
-  readonly onProxyStarted: HandlerSocketEvents["onProxyStarted"] = (proxy) =>
-    this.core.proxyStarted(proxy, this.#nowMs());
+  readonly onProxyStarted: HandlerSocketEvents["onProxyStarted"] = (proxy) => {
+    if (this.#isOpen) this.core.proxyStarted(proxy, this.#nowMs());
+    else this.#gathering.expect(proxy);
+  };
+
+  readonly onHandedOver = (connmgr: string): void => this.#gathering.complete(connmgr);
+
+  /**
+   * Takes what the handler before us has left, then lets publishers in. Called once the sockets are
+   * open.
+   */
+  async open(): Promise<void> {
+    const sockets = this.#options.sockets();
+    for (const connmgr of sockets.clients.announce()) this.#gathering.expect(connmgr);
+    await this.#gathering.isOver();
+    this.#isOpen = true;
+    const { holds, ws } = this.core;
+    if (holds + ws.size > 0)
+      this.#options.log.info("clients of the handler before taken over", {
+        holds,
+        websockets: ws.size,
+      });
+    await sockets.openPull();
+  }
 
   readonly onWsControl: HandlerSocketEvents["onWsControl"] = (packet) => {
     this.#retries.heardOf(packet.from);
+    if (packet.items.length === 0) this.#gathering.complete(packet.from);
     this.core.wsControl(packet, this.#nowMs());
   };
 
@@ -215,6 +241,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       keepsAnchors: (to) => sockets().clients.isBatchPeer(to),
       retry: (to, retry) => this.#retries.send(to, retry),
       wsControl: (to, frame) => sockets().wsControl(to, frame),
+      isProxyThere: () => sockets().requests.responders > 0,
       proxyDepartures: () => sockets().requests.departures,
       requestFirst: (packet) => sockets().requests.sendFirst(packet),
       requestFollowUp: (to, packet) => sockets().requests.send(to, packet),

@@ -19,6 +19,8 @@ export interface HandlerSocketEvents {
   onProxyStats(frame: Buffer): void;
   onRetryUnroutable(frames: Uint8Array[]): void;
   onProxyStarted(proxy: string): void;
+  /** A connection manager has handed over all clients of the handler before us. */
+  onHandedOver(connmgr: string): void;
   /** Nothing reaches this proxy any more. */
   onProxyGone(proxy: string): void;
 }
@@ -30,63 +32,43 @@ const EMPTY = Buffer.alloc(0);
 
 /** Every ZeroMQ socket of the handler (handler.md 1.2). */
 export class HandlerSockets {
-  readonly clients: ResponderSockets;
-  readonly requests: InitiatorSockets;
-  readonly retry: ZmqSocket;
+  clients!: ResponderSockets;
+  requests!: InitiatorSockets;
+  retry!: ZmqSocket;
   /** One for each worker of the proxy. */
-  readonly proxyCommands: readonly RpcClient[];
+  proxyCommands: readonly RpcClient[] = [];
   /** Absent without `state_spec`. */
-  readonly store: RpcClient | undefined;
-  readonly #wsControl: ZmqSocket;
-  readonly #sub: ZmqSocket | undefined;
-  readonly #proxyStats: ZmqSocket | undefined;
-  readonly #all: readonly { close(): Promise<void> }[];
+  store: RpcClient | undefined;
+  #wsControl!: ZmqSocket;
+  #sub: ZmqSocket | undefined;
+  #proxyStats: ZmqSocket | undefined;
+  #openPull!: () => Promise<ZmqSocket[]>;
+  readonly #all: { close(): Promise<void> }[] = [];
 
-  private constructor(parts: {
-    clients: ResponderSockets;
-    requests: InitiatorSockets;
-    retry: ZmqSocket;
-    proxyCommands: readonly RpcClient[];
-    store: RpcClient | undefined;
-    wsControl: ZmqSocket;
-    sub: ZmqSocket | undefined;
-    proxyStats: ZmqSocket | undefined;
-    others: readonly { close(): Promise<void> }[];
-  }) {
-    const { clients, requests, retry, proxyCommands, store, wsControl, sub, others } = parts;
-    this.clients = clients;
-    this.requests = requests;
-    this.retry = retry;
-    this.proxyCommands = proxyCommands;
-    this.store = store;
-    this.#wsControl = wsControl;
-    this.#sub = sub;
-    this.#proxyStats = parts.proxyStats;
-    this.#all = [clients, requests, retry, ...proxyCommands, wsControl, ...others];
-  }
-
-  static async open(
+  /** What is heard on one socket may be answered on another: those that only send come first. */
+  async open(
     instanceId: string,
     addresses: Endpoints,
     settings: HandlerSettings,
     log: Logger,
     events: HandlerSocketEvents,
-  ): Promise<HandlerSockets> {
+  ): Promise<void> {
     const mode = settings.ipc_file_mode;
     const shared = {
       log,
       ...(mode === undefined ? {} : { ipcFileMode: mode }),
     };
-    const others: { close(): Promise<void> }[] = [];
-    const clients = await ResponderSockets.open({
+    const others = this.#all;
+    this.clients = await ResponderSockets.open({
       ...shared,
       instanceId,
       stream: connect(addresses.connmgrInStream),
       pub: connect(addresses.connmgrOut),
       onFirst: () => {},
       onPacket: (packet) => events.onClientPacket(packet),
+      onHandedOver: (connmgr) => events.onHandedOver(connmgr),
     });
-    const requests = await InitiatorSockets.open({
+    this.requests = await InitiatorSockets.open({
       ...shared,
       instanceId,
       push: connect(addresses.intreqIn),
@@ -96,7 +78,7 @@ export class HandlerSockets {
       onPacket: (packet) => events.onRequestPacket(packet),
       onTakeover: (proxy) => events.onProxyStarted(proxy),
     });
-    const retry = await ZmqSocket.open({
+    this.retry = await ZmqSocket.open({
       ...shared,
       type: "router",
       ...connect(addresses.retry),
@@ -118,7 +100,7 @@ export class HandlerSockets {
         });
     };
     // The stream first: the answer to what comes over init needs it.
-    const wsControl = await ZmqSocket.open({
+    this.#wsControl = await ZmqSocket.open({
       ...shared,
       type: "router",
       ...connect(addresses.wsControlStream),
@@ -144,9 +126,8 @@ export class HandlerSockets {
     };
     await rpc(addresses.inspect, events.onInspect);
     await rpc(addresses.accept, events.onAccept);
-    let proxyStats: ZmqSocket | undefined;
     if (addresses.proxyStats.length > 0) {
-      proxyStats = await ZmqSocket.open({
+      this.#proxyStats = await ZmqSocket.open({
         ...shared,
         type: "sub",
         ...connect(addresses.proxyStats),
@@ -156,7 +137,7 @@ export class HandlerSockets {
           if (frame !== undefined) events.onProxyStats(frame);
         },
       });
-      others.push(proxyStats);
+      others.push(this.#proxyStats);
     }
     const proxyCommands: RpcClient[] = [];
     for (const spec of addresses.proxyCommand)
@@ -167,27 +148,23 @@ export class HandlerSockets {
           timeoutMs: PROXY_COMMAND_TIMEOUT_MS,
         }),
       );
-    const store =
-      settings.state_spec.length === 0
-        ? undefined
-        : await RpcClient.open({
-            ...shared,
-            addr: { specs: settings.state_spec, mode: "bind" },
-            timeoutMs: STORE_TIMEOUT_MS,
-          });
-    if (store !== undefined) others.push(store);
-    const sub = await openPublic(settings, shared, events, others);
-    return new HandlerSockets({
-      clients,
-      requests,
-      retry,
-      proxyCommands,
-      store,
-      wsControl,
-      sub,
-      proxyStats,
-      others,
-    });
+    this.proxyCommands = proxyCommands;
+    if (settings.state_spec.length > 0) {
+      this.store = await RpcClient.open({
+        ...shared,
+        addr: { specs: settings.state_spec, mode: "bind" },
+        timeoutMs: STORE_TIMEOUT_MS,
+      });
+      others.push(this.store);
+    }
+    others.push(this.clients, this.requests, this.retry, this.#wsControl, ...proxyCommands);
+    this.#openPull = () => openPull(settings, shared, events);
+    this.#sub = await openPublic(settings, shared, events, others);
+  }
+
+  /** Publishers may come. */
+  async openPull(): Promise<void> {
+    this.#all.push(...(await this.#openPull()));
   }
 
   /** Connections of the proxy are heard of only while somebody wants to know of them. */
@@ -213,23 +190,29 @@ export class HandlerSockets {
   }
 }
 
-/** What publishers and tools connect to. */
+async function openPull(
+  settings: HandlerSettings,
+  shared: { readonly log: Logger; readonly ipcFileMode?: number },
+  events: HandlerSocketEvents,
+): Promise<ZmqSocket[]> {
+  if (settings.push_in_spec.length === 0) return [];
+  const pull = await ZmqSocket.open({
+    ...shared,
+    type: "pull",
+    specs: settings.push_in_spec,
+    mode: "bind",
+    onMessage: (frames) => events.onPull(frames),
+  });
+  return [pull];
+}
+
+/** What tools and PUB publishers connect to. */
 async function openPublic(
   settings: HandlerSettings,
   shared: { readonly log: Logger; readonly ipcFileMode?: number },
   events: HandlerSocketEvents,
   others: { close(): Promise<void> }[],
 ): Promise<ZmqSocket | undefined> {
-  if (settings.push_in_spec.length > 0)
-    others.push(
-      await ZmqSocket.open({
-        ...shared,
-        type: "pull",
-        specs: settings.push_in_spec,
-        mode: "bind",
-        onMessage: (frames) => events.onPull(frames),
-      }),
-    );
   if (settings.command_spec.length > 0)
     others.push(
       await RpcServer.open({

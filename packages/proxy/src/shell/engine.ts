@@ -201,7 +201,7 @@ export class Engine {
     this.#take({ packet, isInternal: true });
   }
 
-  /** A handler has started. */
+  /** A handler of ours has started. */
   handlerStarted(handler: string): void {
     if (handler === this.#handler) return;
     const isSuccessor = this.#handler !== "";

@@ -113,9 +113,7 @@ export class ProxySockets implements EngineSockets {
         pub: bind(endpoints.intreqOut),
         onFirst: (packet) => engine.firstInternal(packet),
         onPacket: (packet) => engine.packet(packet),
-        onPeer: (handler, isPresent) => {
-          if (isPresent) engine.handlerStarted(handler);
-        },
+        onHandedOver: (handler) => engine.handlerStarted(handler),
       });
     const zhttpTargets = new ZhttpTargets(instanceId, log, (packet) => engine.packet(packet));
     const backends = await InitiatorSockets.open({
@@ -157,6 +155,12 @@ export class ProxySockets implements EngineSockets {
 
   toSibling(slot: number, frame: Buffer): void {
     this.#siblings[slot]?.send([EMPTY, frame]);
+  }
+
+  /** Everything is open: what the processes before us have left is welcome. */
+  announce(): void {
+    this.clients.announce();
+    this.internal?.announce();
   }
 
   controlInit(frame: Buffer): void {

@@ -1,6 +1,6 @@
 import type { Logger } from "@pushpin/log";
 import { ZmqSocket } from "@pushpin/zmq";
-import type { Packet } from "../core/packet.ts";
+import { Packet } from "../core/packet.ts";
 import { decodeFrame } from "../core/packet-decoder.ts";
 import { encodePacket } from "../core/packet-encoder.ts";
 import { FlushTurn, FrameBatch } from "./frame-batch.ts";
@@ -149,10 +149,19 @@ export class InitiatorSockets {
   }
 
   readonly #onPacket = (packet: Packet): void => {
-    if (packet.batch) this.#peers.add(packet.from);
-    if (packet.type === "takeover") this.#options.onTakeover?.(packet.from);
+    if (packet.batch || packet.type === "takeover") this.#peers.add(packet.from);
+    if (packet.type === "takeover") this.#takeover(packet.from);
     else this.#options.onPacket(packet);
   };
+
+  /** The successor is answered when it has everything, so that it knows when to open its doors. */
+  #takeover(successor: string): void {
+    this.#options.onTakeover?.(successor);
+    const packet = new Packet();
+    packet.type = "takeover";
+    packet.from = this.#options.instanceId;
+    this.send(successor, packet);
+  }
 
   readonly #onMalformed = (error: string): void => {
     this.malformed += 1;

@@ -20,6 +20,10 @@ export class BatchPeers {
     this.#ids.add(Buffer.from(id, "latin1").toString("latin1"));
   }
 
+  all(): Iterable<string> {
+    return this.#ids;
+  }
+
   has(id: string): boolean {
     return this.#ids.has(id);
   }

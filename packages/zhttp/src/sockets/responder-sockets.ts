@@ -17,6 +17,8 @@ export interface ResponderSocketsOptions {
   readonly log: Logger;
   readonly onFirst: (packet: Packet) => void;
   readonly onPacket: (packet: Packet) => void;
+  /** The initiator of ours has handed over whatever there was of our predecessor. */
+  readonly onHandedOver?: (instanceId: string) => void;
   /** An initiator subscribed to its answers, or went away. */
   readonly onPeer?: (instanceId: string, present: boolean) => void;
 }
@@ -48,6 +50,7 @@ export class ResponderSockets {
   /** Answers to initiators that are about to subscribe: after a restart requests come before that. */
   readonly #held = new Map<string, Packet[]>();
   #heldTimer: NodeJS.Timeout | undefined;
+  #isAnnounced = false;
   #pull: ZmqSocket | undefined;
   #stream!: ZmqSocket;
   #pub!: ZmqSocket;
@@ -127,6 +130,17 @@ export class ResponderSockets {
     return this.#present.size;
   }
 
+  /**
+   * From now on sessions of our predecessor are welcome: every initiator of ours, there or to come,
+   * is told that we have started. Returns those that are there.
+   */
+  announce(): readonly string[] {
+    this.#isAnnounced = true;
+    const there = [...this.#peers.all()].filter((id) => this.#present.has(id));
+    for (const id of there) this.#announceTo(id);
+    return there;
+  }
+
   /** Stops taking new sessions; they wait at the initiator. */
   pauseIntake(): void {
     this.#pull?.pause();
@@ -175,7 +189,7 @@ export class ResponderSockets {
       if (!present) return;
       const peer = topic.slice(BATCH_TOPIC.length);
       this.#peers.add(peer);
-      this.#announce(peer);
+      if (this.#isAnnounced) this.#announceTo(peer);
       return;
     }
     const id = topic.endsWith(" ") ? topic.slice(0, -1) : topic;
@@ -200,7 +214,7 @@ export class ResponderSockets {
   }
 
   /** Tells an initiator of ours that sessions of our predecessor may be handed to us. */
-  #announce(peer: string): void {
+  #announceTo(peer: string): void {
     const packet = new Packet();
     packet.type = "takeover";
     packet.from = this.#options.instanceId;
@@ -214,7 +228,8 @@ export class ResponderSockets {
       0,
       (packet) => {
         if (packet.batch) this.#peers.add(packet.from);
-        deliver(packet);
+        if (packet.type === "takeover") this.#options.onHandedOver?.(packet.from);
+        else deliver(packet);
       },
       (error) => {
         this.malformed += 1;

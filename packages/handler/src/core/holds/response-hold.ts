@@ -122,9 +122,10 @@ export class ResponseHold extends Hold implements Updatable {
   }
 
   update(priority: "low" | "high", nowMs: number): void {
-    if (this.state === "waiting-to-update" && priority === "high") this.#pause(nowMs);
+    const isNow = priority === "high" && this.services.outputs.isProxyThere();
+    if (this.state === "waiting-to-update" && isNow) this.#pause(nowMs);
     if (this.state !== "holding" && this.state !== "filtering") return;
-    if (priority === "high") {
+    if (isNow) {
       this.#pause(nowMs);
       return;
     }

@@ -187,7 +187,10 @@ export class ControlSessions {
     return session;
   }
 
-  /** A handler has started; there is but one, so all that were with another are with it from now on. */
+  /**
+   * A handler has started; there is but one, so all that were with another are with it from now on.
+   * A packet without items says that it knows all of them.
+   */
   handlerStarted(handler: string, nowMs: number): void {
     let items: ControlItem[] = [];
     for (const session of this.#sessions.values()) {
@@ -199,6 +202,7 @@ export class ControlSessions {
       items = [];
     }
     if (items.length > 0) this.#outputs.init({ from: this.#instanceId, items });
+    this.#outputs.init({ from: this.#instanceId, items: [] });
   }
 
   receive(packet: ControlPacket, nowMs: number): void {
