@@ -1,4 +1,4 @@
-/** Nobody waits longer than this for what the handler before us has left. */
+/** Limit: time a handler waits for what the one before it has left; then it takes messages. Unit: ms. */
 export const GATHERING_MAX_MS = 3000;
 /** Connections to those who might have something take this long at most to come about. */
 const PEERS_MS = 150;

@@ -43,6 +43,7 @@ export class Predecessors {
   }
 
   #replace(id: string): void {
+    // Limit: REPLACED_MAX
     if (this.#replaced.size >= REPLACED_MAX) {
       const [oldest] = this.#replaced;
       if (oldest !== undefined) this.#replaced.delete(oldest);

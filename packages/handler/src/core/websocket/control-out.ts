@@ -40,6 +40,7 @@ export class ControlOut {
   /** What goes to this proxy may have to be sent again to the one that takes its place. */
   keepFor(proxy: string): void {
     if (this.#logs.has(proxy)) return;
+    // Limit: LOGS_MAX
     if (this.#logs.size >= LOGS_MAX) {
       const [oldest] = this.#logs.keys();
       if (oldest !== undefined) this.#logs.delete(oldest);
