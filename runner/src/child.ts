@@ -38,6 +38,8 @@ export const KILL_AFTER_MS = 4000;
 const WATCH_ADOPTED_MS = 200;
 /** Variables that are meant for the runner alone. */
 const OWN_VARIABLES = new Set(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]);
+/** Names the HTTP client looks up at a time: each occupies a thread, Node.js has four unasked. */
+const RESOLVER_THREADS = "16";
 
 type Phase =
   | { readonly name: "idle" }
@@ -178,6 +180,7 @@ export class Child {
       detached: true,
       stdio: ["ignore", "pipe", "pipe", ...listeners.map((one) => one.fd), "pipe"],
       env: {
+        ...(this.name.startsWith("httpclient") ? { UV_THREADPOOL_SIZE: RESOLVER_THREADS } : {}),
         ...Object.fromEntries(inherited),
         PUSHPIN_READY_FD: String(3 + listeners.length),
         [FINGERPRINT]: this.#options.fingerprint,

@@ -86,6 +86,11 @@ describe("given two workers of the HTTP client", () => {
     expect(texts).toEqual(Array.from({ length: MANY }, (_, i) => `/wait/${i}`));
   });
 
+  test("when they run, then many names can be looked up at a time", () => {
+    const environment = readFileSync(`/proc/${pidOf("httpclient-1")}/environ`, "latin1");
+    expect(environment.split("\0")).toContain("UV_THREADPOOL_SIZE=16");
+  });
+
   test("when one is killed, then it comes back, and requests are answered", async () => {
     const pid = pidOf("httpclient-1") as number;
     process.kill(pid, "SIGKILL");

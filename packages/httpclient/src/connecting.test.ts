@@ -6,7 +6,6 @@ import {
   type AddressInfo,
   connect,
   createServer,
-  type LookupFunction,
   type Socket,
 } from "node:net";
 import { tmpdir } from "node:os";
@@ -15,7 +14,13 @@ import { afterEach, describe, expect, test } from "vitest";
 import { CERTIFICATE, KEY } from "../../../test/httpclient/certificate.ts";
 import { FakeInitiator } from "../../../test/httpclient/fake-initiator.ts";
 import { OK, RawBackend, type Respond } from "../../../test/httpclient/raw-backend.ts";
-import { AddressPolicy, type EngineOptions, type PolicyRules } from "./index.ts";
+import {
+  AddressPolicy,
+  type EngineOptions,
+  type PolicyRules,
+  type ResolveAll,
+  Resolver,
+} from "./index.ts";
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -32,15 +37,10 @@ async function proxyThatFinds(
 ): Promise<FakeInitiator> {
   const found: LookupAddress[] =
     addresses === "nothing" ? [] : addresses.map((address) => ({ address, family: 4 }));
-  const lookup: LookupFunction = (_hostname, { all }, done) => {
-    if (addresses === "nothing") return;
-    const [one] = found;
-    setImmediate(() => {
-      if (all) (done as unknown as (error: null, all: LookupAddress[]) => void)(null, found);
-      else done(null, one?.address ?? "", 4);
-    });
+  const resolve: ResolveAll = (_hostname, _options, done) => {
+    if (addresses !== "nothing") setImmediate(done, null, found);
   };
-  const policy = new AddressPolicy({ ...RULES, ...rules }, lookup);
+  const policy = new AddressPolicy({ ...RULES, ...rules }, new Resolver(resolve));
   const proxy = await FakeInitiator.start({ policy, ...options });
   cleanups.push(() => proxy.stop());
   return proxy;
@@ -200,5 +200,43 @@ describe("given a unix socket that speaks TLS", () => {
       expect((await proxy.ask("https://backend.test/", fields)).body).toBe(
         `${version} backend.test`,
       );
+  });
+});
+
+describe("given a resolver", () => {
+  function made() {
+    const asked: string[] = [];
+    const answers: (() => void)[] = [];
+    const resolver = new Resolver((hostname, _options, done) => {
+      asked.push(hostname);
+      const error = hostname === "none.test" ? new Error("none") : null;
+      answers.push(() => done(error, [{ address: "127.0.0.1", family: 4 }]));
+    });
+    const got: unknown[] = [];
+    const lookup = (hostname: string, options = {}) =>
+      resolver.lookup(hostname, options, (error, address, family) =>
+        got.push(error?.message ?? [address, family]),
+      );
+    return { asked, answers, got, lookup };
+  }
+
+  test("when a name is asked for many times at once, then one question answers all", () => {
+    const { asked, answers, got, lookup } = made();
+    for (let i = 0; i < 3; i += 1) lookup("a.test");
+    lookup("a.test", { all: true });
+    lookup("b.test");
+    expect(asked).toEqual(["a.test", "b.test"]);
+    for (const answer of answers) answer();
+    const one = ["127.0.0.1", 4];
+    expect(got).toEqual([one, one, one, [[{ address: "127.0.0.1", family: 4 }], undefined], one]);
+    lookup("a.test");
+    expect(asked).toHaveLength(3);
+  });
+
+  test("when there is no address, then all that ask hear of it", () => {
+    const { answers, got, lookup } = made();
+    for (let i = 0; i < 2; i += 1) lookup("none.test");
+    answers[0]?.();
+    expect(got).toEqual(["none", "none"]);
   });
 });

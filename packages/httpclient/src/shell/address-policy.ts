@@ -1,5 +1,6 @@
-import { type LookupAddress, lookup as systemLookup } from "node:dns";
+import type { LookupAddress } from "node:dns";
 import { BlockList, isIP, type LookupFunction } from "node:net";
+import { Resolver } from "./resolver.ts";
 
 export interface PolicyRules {
   readonly defaultPolicy: "allow" | "deny";
@@ -28,11 +29,10 @@ export class AddressPolicy {
   readonly #allow: Expressions;
   readonly #deny: Expressions;
 
-  /** Resolves names, whatever comes of it. */
-  readonly resolve: LookupFunction;
+  readonly #resolver: Resolver;
 
-  constructor(rules: PolicyRules, resolve: LookupFunction = systemLookup as LookupFunction) {
-    this.resolve = resolve;
+  constructor(rules: PolicyRules, resolver = new Resolver()) {
+    this.#resolver = resolver;
     this.#byDefault = rules.defaultPolicy === "allow";
     this.#allow = new Expressions(rules.allow);
     this.#deny = new Expressions(rules.denyInternal ? [...INTERNAL, ...rules.deny] : rules.deny);
@@ -58,14 +58,19 @@ export class AddressPolicy {
       : this.#allow.match(text) && !this.#deny.match(text);
   }
 
+  /** Resolves names, whatever comes of it. */
+  get resolve(): LookupFunction {
+    return this.#resolver.lookup;
+  }
+
   /** Resolves names to the addresses that are permitted; none is an error of its own. */
   readonly lookup: LookupFunction = (hostname, options, done) => {
-    this.resolve(hostname, { ...options, all: true }, (error, addresses) => {
+    this.#resolver.lookup(hostname, { ...options, all: true }, (error, found) => {
       if (error !== null) {
         done(error, "", 0);
         return;
       }
-      const permitted = (addresses as LookupAddress[]).filter(({ address }) =>
+      const permitted = (found as LookupAddress[]).filter(({ address }) =>
         this.permitsAddress(address, hostname),
       );
       const [first] = permitted;
