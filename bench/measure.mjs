@@ -51,7 +51,7 @@ export function measureOnce(name, run) {
 /** Heap bytes of one call; needs `--expose-gc`, and is left out where a collection came between. */
 function bytesAllocated(rounds, run) {
   if (globalThis.gc === undefined) return undefined;
-  const calls = Math.min(rounds, 2000);
+  const calls = Math.min(rounds, 200);
   let least = Infinity;
   for (let n = 0; n < 5; n += 1) {
     globalThis.gc();

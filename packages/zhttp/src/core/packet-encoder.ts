@@ -105,22 +105,57 @@ function encodeExt(packet: Packet): string {
 
 function encodeHeaders(headers: readonly string[]): string {
   let out = "";
+  // Short pieces are joined first: each is one copy, and the long text grows in few steps.
   for (let i = 0; i + 1 < headers.length; i += 2) {
-    const pair =
-      encodeByteString(headers[i] as string) + encodeByteString(headers[i + 1] as string);
-    out += `${lengthPrefix(pair.length)}${pair}]`;
+    const name = headers[i] as string;
+    const value = headers[i + 1] as string;
+    const namePrefix = lengthPrefix(name.length);
+    const valuePrefix = commaLengthPrefix(value.length);
+    const size = namePrefix.length + name.length + valuePrefix.length + value.length + 1;
+    out += lengthPrefix(size) + namePrefix;
+    out += name;
+    out += valuePrefix;
+    out += value;
+    out += ",]";
   }
   return `${lengthPrefix(out.length)}${out}]`;
+}
+
+/** `,<n>:` for small n, prebuilt. */
+const COMMA_PREFIXES = Array.from({ length: 1024 }, (_, n) => `,${n}:`);
+
+function commaLengthPrefix(n: number): string {
+  return n < 1024 ? (COMMA_PREFIXES[n] as string) : `,${n}:`;
 }
 
 function encodeIdList(ids: readonly IdEntry[]): string {
   let out = "";
   for (const { id, seq } of ids) {
-    const entry =
-      seq === undefined
-        ? `2:id,${encodeByteString(id)}`
-        : `2:id,${encodeByteString(id)}3:seq,${encodeInteger(seq)}`;
-    out += `${lengthPrefix(entry.length)}${entry}}`;
+    const tail = seq === undefined ? ",}" : seqTail(seq);
+    out += idHead(id.length, tail.length);
+    out += id;
+    out += tail;
   }
   return `${lengthPrefix(out.length)}${out}]`;
+}
+
+/** Lengths that are looked up; longer ones are rare. */
+const ID_LENGTHS = 64;
+const TAIL_LENGTHS = 32;
+const ID_HEADS: (string | undefined)[] = [];
+
+/** `<size>:2:id,<n>:`, the same for most entries of a list. */
+function idHead(idLength: number, tailLength: number): string {
+  const prefix = lengthPrefix(idLength);
+  // The closing brace at the end of the tail is not counted.
+  const size = 5 + prefix.length + idLength + tailLength - 1;
+  if (idLength >= ID_LENGTHS || tailLength >= TAIL_LENGTHS)
+    return `${lengthPrefix(size)}2:id,${prefix}`;
+  return (ID_HEADS[idLength * TAIL_LENGTHS + tailLength] ??= `${lengthPrefix(size)}2:id,${prefix}`);
+}
+
+const SEQ_TAILS = Array.from({ length: 4096 }, (_, seq) => `,3:seq,${encodeInteger(seq)}}`);
+
+function seqTail(seq: number): string {
+  return SEQ_TAILS[seq] ?? `,3:seq,${encodeInteger(seq)}}`;
 }
