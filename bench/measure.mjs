@@ -48,6 +48,22 @@ export function measureOnce(name, run) {
   return result;
 }
 
+/** What works by callbacks: the median of batches of so many calls, behind a warm-up. */
+export async function measureBatches(name, calls, run) {
+  for (const started = cpuNs(); cpuNs() - started < WARM_UP_NS; ) await run();
+  const samples = [];
+  for (let n = 0; n < SAMPLES; n += 1) {
+    const started = cpuNs();
+    await run();
+    samples.push((cpuNs() - started) / calls);
+  }
+  samples.sort((a, b) => a - b);
+  const at = (part) => Math.round(samples[Math.floor(part * (samples.length - 1))]);
+  const result = { name, medianNs: at(0.5), minNs: at(0), maxNs: at(1) };
+  report(result);
+  return result;
+}
+
 /** Heap bytes of one call; needs `--expose-gc`, and is left out where a collection came between. */
 function bytesAllocated(rounds, run) {
   if (globalThis.gc === undefined) return undefined;

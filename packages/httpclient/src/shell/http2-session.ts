@@ -257,7 +257,9 @@ export class Http2Exchange implements Connection {
       if (this.#hasResponse && this.#isEnded) this.#settle(undefined);
     });
     stream.on("error", (error) => this.#settle(this.#reasonOf(stream, error)));
-    stream.on("close", () => this.#settle(this.#reasonOf(stream)));
+    stream.on("close", () => {
+      if (this.#handler !== undefined) this.#settle(this.#reasonOf(stream));
+    });
   }
 
   #reasonOf(stream: ClientHttp2Stream, error?: Error): Error {
