@@ -106,7 +106,10 @@ interface Waiting {
 export class Engine {
   routes!: RouteTable;
   readonly #options: EngineOptions;
+  /** Sessions of clients and of the handler, by `<sender>:<id>`. */
   readonly #ends = new Map<string, SessionEnd>();
+  /** Our own to HTTP clients and services, by id. */
+  readonly #backendEnds = new Map<string, SessionEnd>();
   readonly #links = new Map<Session, Link>();
   readonly #relays = new Map<string, SocketRelay>();
   readonly #keepAlive = new KeepAliveSchedule<SessionEnd>();
@@ -218,9 +221,9 @@ export class Engine {
     if (!this.#httpClients.announce(client)) return;
     const { departures } = this.#options.sockets().backends;
     const nowMs = this.#options.clock.nowMs();
-    for (const end of [...this.#ends.values()]) {
+    for (const end of [...this.#backendEnds.values()]) {
       const { session } = end;
-      if (session.role === "responder" || this.#links.has(session) || session.ended) continue;
+      if (this.#links.has(session) || session.ended) continue;
       if (this.#httpClients.isLost(session, client, departures))
         end.packet(peerRestarted(), undefined, nowMs);
     }
@@ -262,7 +265,7 @@ export class Engine {
 
   /** Whether a connection is here: `<sender>:<id>`, or the id of a WebSocket. */
   knows(id: string): boolean {
-    return (!id.startsWith(":") && this.#ends.has(id)) || this.#relays.has(id);
+    return this.#ends.has(id) || this.#relays.has(id);
   }
 
   /** A WebSocket's backend is asked for events; false if it is not here. */
@@ -278,7 +281,7 @@ export class Engine {
     await this.#overHttp.disconnects.stop(this.#options.clock, DISCONNECTS_MS);
     clearInterval(this.#timer);
     clearTimeout(this.#ackTimer);
-    for (const end of [...this.#ends.values()]) {
+    for (const end of [...this.#ends.values(), ...this.#backendEnds.values()]) {
       if (end instanceof ZwsClient) continue; // has got its close
       end.session.cancel();
       this.#pump(end.session);
@@ -475,7 +478,7 @@ export class Engine {
 
   #deliver(packet: Packet, id: string, seq: number | undefined, nowMs: number): void {
     // Sessions to backends are ours by id alone; those of clients belong to a connection manager.
-    const end = this.#ends.get(keyOf("", id)) ?? this.#ends.get(keyOf(packet.from, id));
+    const end = this.#backendEnds.get(id) ?? this.#ends.get(keyOf(packet.from, id));
     if (end !== undefined) {
       end.packet(packet, seq, nowMs);
       return;
@@ -592,19 +595,25 @@ export class Engine {
 
   #register(end: SessionEnd): void {
     const { session } = end;
-    if (session.role === "responder") this.#open += 1;
-    this.#ends.set(keyOf(session.role === "responder" ? session.peer : "", session.id), end);
+    if (session.role === "initiator") this.#backendEnds.set(session.id, end);
+    else {
+      this.#open += 1;
+      this.#ends.set(end.key ?? keyOf(session.peer, session.id), end);
+    }
     this.#keepAliveOf(session).add(end);
   }
 
   #unregister(end: SessionEnd): void {
     const { session } = end;
-    const key = keyOf(session.role === "responder" ? session.peer : "", session.id);
     this.#keepAliveOf(session).remove(end);
     if (this.#links.size > 0) this.#links.delete(session);
+    if (session.role === "initiator") {
+      if (this.#backendEnds.get(session.id) === end) this.#backendEnds.delete(session.id);
+      return;
+    }
+    const key = end.key ?? keyOf(session.peer, session.id);
     if (this.#ends.get(key) !== end) return;
     this.#ends.delete(key);
-    if (session.role !== "responder") return;
     this.#open -= 1;
     if (this.#waiting.length > 0) this.#beginWaiting();
   }

@@ -51,6 +51,8 @@ export class ClientRequest implements SessionEnd {
   readonly session: Session;
   readonly info: ClientRequestInfo;
   readonly statsRoute: string;
+  /** What tables and statistics know it by; made once, so that it is hashed once. */
+  readonly key: string;
   keepAliveSlot?: number;
   listener: ClientListener | undefined;
   /** Status that was sent, or 0. */
@@ -70,6 +72,7 @@ export class ClientRequest implements SessionEnd {
     this.#ports = ports;
     this.session = session;
     this.info = info;
+    this.key = `${session.peer}:${session.id}`;
     this.statsRoute = info.route?.hasExplicitId ? info.route.id : "";
     if (info.isInternal || info.route === undefined) return;
     const { stats } = ports;
@@ -81,7 +84,7 @@ export class ClientRequest implements SessionEnd {
     stats.activity(this.statsRoute, 1);
     stats.connectionAdded(
       {
-        id: this.connectionId,
+        id: this.key,
         kind: "http",
         route: this.statsRoute,
         peerAddress: info.logicalAddress,
@@ -90,10 +93,6 @@ export class ClientRequest implements SessionEnd {
       },
       ports.nowMs(),
     );
-  }
-
-  get connectionId(): string {
-    return `${this.session.peer}:${this.session.id}`;
   }
 
   get isOver(): boolean {
@@ -197,7 +196,7 @@ export class ClientRequest implements SessionEnd {
     this.listener = undefined;
     this.#log(outcome);
     if (!this.info.isInternal && this.info.route !== undefined && outcome !== "accept")
-      this.#ports.stats.connectionRemoved(this.connectionId, this.#ports.nowMs());
+      this.#ports.stats.connectionRemoved(this.key, this.#ports.nowMs());
     this.#release();
   }
 
@@ -216,7 +215,7 @@ export class ClientRequest implements SessionEnd {
   state(): RequestState {
     const { session, info } = this;
     const unreportedMs = this.#ports.stats.connectionGivenAway(
-      this.connectionId,
+      this.key,
       this.#ports.nowMs(),
     );
     return {

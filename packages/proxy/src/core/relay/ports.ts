@@ -16,6 +16,8 @@ import type { TransformInput } from "./request-transform.ts";
 /** One end of a relay in the engine's tables. */
 export interface SessionEnd {
   readonly session: Session;
+  /** `<peer>:<id>` where it is at hand. */
+  readonly key?: string;
   keepAliveSlot?: number;
   packet(packet: Packet, seq: number | undefined, nowMs: number): void;
   /** The peer was silent for too long. */
