@@ -1,4 +1,4 @@
-import { Backend } from "@pushpin/testkit";
+import { Backend, type BackendOptions } from "@pushpin/testkit";
 import type { WebSocket } from "ws";
 
 const EVENTS_TYPE = "application/websocket-events";
@@ -7,10 +7,7 @@ const EVENTS_TYPE = "application/websocket-events";
  * A backend for the main job: `/echo` answers with what it got, `/stream` and `/poll` hold on
  * channel `?channel=`, `/woh` and `/grip` speak WebSocket and subscribe, `/plain` echoes frames.
  */
-export function startGripBackend(tls?: {
-  readonly cert: string;
-  readonly key: string;
-}): Promise<Backend> {
+export function startGripBackend(options: BackendOptions = {}): Promise<Backend> {
   return Backend.start(
     (request, response, body) => {
       const url = new URL(request.url ?? "/", "http://backend");
@@ -50,7 +47,7 @@ export function startGripBackend(tls?: {
       if (url.pathname === "/grip") speakGrip(socket, url.searchParams.get("channel") ?? "test");
       else socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
     },
-    tls,
+    options,
   );
 }
 

@@ -35,7 +35,7 @@ for (const { tls, ...parts } of MIXES.flatMap((one) => [
       let mix: Mix;
 
       beforeAll(async () => {
-        backend = await startGripBackend(tls ? TLS : undefined);
+        backend = await startGripBackend(tls ? { tls: TLS } : {});
         const target = tls ? `${backend.address},ssl,insecure` : backend.address;
         mix = await Mix.start({ ...parts, tls }, mainJobRoutes(target));
       });

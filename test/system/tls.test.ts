@@ -18,7 +18,7 @@ describe.each(["true", "false"])("given TLS on both sides and http2=%s", (http2)
   let port: number;
 
   beforeAll(async () => {
-    backend = await startGripBackend(tls);
+    backend = await startGripBackend({ tls });
     [port = 0] = await freePorts(1);
     installation = await Installation.start({
       routes: mainJobRoutes(`${backend.address},ssl,insecure`),

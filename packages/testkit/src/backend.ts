@@ -6,6 +6,13 @@ import { type WebSocket, WebSocketServer } from "ws";
 export type Handle = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void;
 export type HandleSocket = (socket: WebSocket, request: IncomingMessage) => void;
 
+export interface BackendOptions {
+  /** Over TLS, where HTTP/2 may be chosen. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** A socket in the file system, in the place of a port. */
+  readonly path?: string;
+}
+
 export interface SeenRequest {
   readonly method: string;
   readonly url: string;
@@ -17,6 +24,8 @@ export interface SeenRequest {
 export class Backend {
   readonly requests: SeenRequest[] = [];
   readonly port: number;
+  /** As a route's target names it. */
+  readonly address: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
@@ -24,14 +33,15 @@ export class Backend {
     this.#server = server;
     this.requests = requests;
     this.#sockets = sockets;
-    this.port = (server.address() as AddressInfo).port;
+    const address = server.address() as AddressInfo | string;
+    this.port = typeof address === "string" ? 0 : address.port;
+    this.address = typeof address === "string" ? `unix:${address}` : `127.0.0.1:${this.port}`;
   }
 
-  /** With a certificate over TLS, where HTTP/2 may be chosen. */
   static async start(
     handle: Handle,
     handleSocket?: HandleSocket,
-    tls?: { readonly cert: string; readonly key: string },
+    { tls, path }: BackendOptions = {},
   ): Promise<Backend> {
     const requests: SeenRequest[] = [];
     const sockets = new Set<Socket>();
@@ -64,12 +74,11 @@ export class Backend {
         upgrades.handleUpgrade(request, socket, head, (one) => handleSocket(one, request)),
       );
     }
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => {
+      if (path === undefined) server.listen(0, "127.0.0.1", resolve);
+      else server.listen(path, resolve);
+    });
     return new Backend(server, requests, sockets);
-  }
-
-  get address(): string {
-    return `127.0.0.1:${this.port}`;
   }
 
   async stop(): Promise<void> {

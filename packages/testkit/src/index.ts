@@ -1,4 +1,4 @@
-export { Backend, type Handle, type HandleSocket, type SeenRequest } from "./backend.ts";
+export { Backend, type BackendOptions, type Handle, type HandleSocket, type SeenRequest } from "./backend.ts";
 export { TestProcess } from "./child-process.ts";
 export { freePorts } from "./free-port.ts";
 export { HttpStream, type RequestSpec } from "./http-stream.ts";

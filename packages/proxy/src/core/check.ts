@@ -32,7 +32,7 @@ function textOf(route: Route): string {
 
 const SUGGESTIONS: readonly (readonly [RegExp, string])[] = [
   [/must specify condition and at least one target/, "write: HOST TARGET, divided by a blank, not by a tab"],
-  [/target bad format/, "write: HOST:PORT, test, zhttp/SPEC or zhttpreq/SPEC"],
+  [/target bad format/, "write: HOST:PORT, unix:/PATH, test, zhttp/SPEC or zhttpreq/SPEC"],
   [/target invalid port/, "a port is a number from 1 to 65535"],
   [/duplicate condition/, "the first line counts; remove this one or make its condition differ"],
   [/header must use format/, 'write: header="Name: value"'],

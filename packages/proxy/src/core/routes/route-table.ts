@@ -336,6 +336,9 @@ function parseTarget(section: LineSection, readPem: ReadPem): Result<Target> {
     if (!isZmqBase(spec)) return fail("target bad format");
     return ok({ ...base, label: value, kind, spec });
   }
+  // The HTTP client takes a host that begins with a slash for the path of a socket.
+  if (value.startsWith("unix:/"))
+    return ok({ ...base, label: value, kind: "backend", host: value.slice("unix:".length) });
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:]*)):(.*)$/.exec(value);
   if (match === null) return fail("target bad format");
   const port = /^\d{1,5}$/.test(match[3] ?? "") ? Number(match[3]) : 0;

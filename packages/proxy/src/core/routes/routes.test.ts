@@ -59,9 +59,19 @@ describe("given a routes line", () => {
     ["a,proto=x test", "1: proto must be set to 'http' or 'ws'"],
     ["a zhttp/foo", "1: target bad format"],
     ["a h:0", "1: target invalid port"],
+    ["a unix:", "1: target invalid port"],
+    ["a unix:relative", "1: target invalid port"],
     ["a,header=x test", "1: header must use format 'name:value'"],
   ])("proxy R6, R30: when it is %j, then it is skipped with %s", (line, problem) => {
     expect(table(line).problems).toEqual([problem]);
+  });
+
+  test("when a target is the path of a socket, then that stands in the place of host and port", () => {
+    const [route] = table("a unix:/run/app.sock,ssl b:1").routes.all();
+    expect(route?.targets).toMatchObject([
+      { label: "unix:/run/app.sock", kind: "backend", host: "/run/app.sock", port: 0, ssl: true },
+      { host: "b", port: 1 },
+    ]);
   });
 
   test("proxy R15: when a condition comes twice, then the first wins", () => {
