@@ -10,6 +10,15 @@ export type ChunkedResult =
   | { readonly state: "done"; readonly end: number }
   | { readonly state: "error"; readonly error: string };
 
+const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+const QUOTED =
+  '"(?:[\\t\\x20\\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*"';
+/** Extensions by the grammar and without blanks: who reads them otherwise sees other chunks. */
+const SIZE_LINE = new RegExp(`^([0-9A-Fa-f]{1,12})((?:;${TOKEN}(?:=(?:${TOKEN}|${QUOTED}))?)*)$`);
+const TRAILER_LINE = new RegExp(`^(${TOKEN}):[\\t\\x20-\\x7e\\x80-\\xff]*$`);
+/** Fields that would change what was read already. */
+const FRAMING_FIELD = /^(?:content-length|transfer-encoding|host)$/i;
+
 type Phase = "size" | "data" | "data-end" | "trailer";
 
 /** Takes a chunked body apart (RFC 9112, 7.1): strict line ends, bounded lines, trailers discarded. */
@@ -63,11 +72,11 @@ export class ChunkedDecoder {
       return undefined;
     }
     if (this.#phase === "trailer") {
-      if (text !== "" && !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*$/.test(text))
-        return "invalid header name";
-      return undefined;
+      if (text === "") return undefined;
+      const name = TRAILER_LINE.exec(text)?.[1];
+      return name === undefined || FRAMING_FIELD.test(name) ? "invalid header name" : undefined;
     }
-    const match = /^([0-9A-Fa-f]{1,12})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?$/.exec(text);
+    const match = SIZE_LINE.exec(text);
     if (match === null) return "invalid chunk size";
     this.#extensionBytes += match[2]?.length ?? 0;
     if (this.#extensionBytes > EXTENSIONS_MAX_BYTES) return "invalid chunk size";

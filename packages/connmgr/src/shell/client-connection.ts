@@ -383,7 +383,11 @@ export class ClientConnection {
   resume(): void {
     if (this.#activity !== undefined || this.#isClosing || this.#isClosed) return;
     this.#advance();
-    if (this.hasSession || this.#isClosing) return;
+    if (this.#isClosing || this.#isClosed) return;
+    if (this.#activity !== undefined) {
+      if (this.hasEnded) this.#activity.clientEnded(); // what is missing will not come
+      return;
+    }
     if (this.hasEnded) {
       this.close();
       return;
