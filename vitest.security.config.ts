@@ -1,8 +1,15 @@
-import { defineConfig, mergeConfig } from "vitest/config";
-import base from "./vitest.config.ts";
+import { defineConfig } from "vitest/config";
 
 /** Hostile input for the original's connection manager; needs that installed. Writes docs/security-condure.md. */
-export default mergeConfig(
-  { ...base, test: { ...base.test, include: [] } },
-  defineConfig({ test: { include: ["test/security/**/*.test.ts"], testTimeout: 600_000 } }),
-);
+export default defineConfig({
+  resolve: { conditions: ["source"] },
+  ssr: { resolve: { conditions: ["source", "node", "import", "module", "default"] } },
+  test: {
+    include: ["test/security/**/*.test.ts"],
+    exclude: ["**/node_modules/**", "**/dist/**"],
+    environment: "node",
+    pool: "forks",
+    testTimeout: 600_000,
+    hookTimeout: 60_000,
+  },
+});

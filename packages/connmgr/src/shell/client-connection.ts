@@ -384,8 +384,9 @@ export class ClientConnection {
     if (this.#activity !== undefined || this.#isClosing || this.#isClosed) return;
     this.#advance();
     if (this.#isClosing || this.#isClosed) return;
-    if (this.#activity !== undefined) {
-      if (this.hasEnded) this.#activity.clientEnded(); // what is missing will not come
+    const activity = this.#current();
+    if (activity !== undefined) {
+      if (this.hasEnded) activity.clientEnded(); // what is missing will not come
       return;
     }
     if (this.hasEnded) {
@@ -394,6 +395,10 @@ export class ClientConnection {
     }
     if (this.socket.isPaused()) this.socket.resume();
     if (this.#input !== undefined) this.rearm();
+  }
+
+  #current(): Activity | undefined {
+    return this.#activity;
   }
 
   /** Ends the session, if it is not over, by a cancel. */
