@@ -34,7 +34,7 @@ function rangeOf({ kind, min, max, choices, unit }) {
 function table(entries, shipped) {
   const rows = entries.map(
     ([key, one]) =>
-      `| \`${key}\` | ${one.kind} | ${valueOf(one, shipped(key))} | ${rangeOf(one)} | ${one.about} |`,
+      `| \`${key}\` | ${one.kind}${one.isLive ? ", live" : ""} | ${valueOf(one, shipped(key))} | ${rangeOf(one)} | ${one.about} |`,
   );
   return `| key | type | default | range, unit | |
 | --- | --- | --- | --- | --- |
@@ -80,6 +80,7 @@ text="one, two"    ; unless they are quoted
 - \`boolean\` is \`true\`, \`yes\`, \`on\` or \`1\`, or \`false\`, \`no\`, \`off\`, \`0\` or nothing. \`integer\` is decimal.
   \`octal\` is a file mode such as \`660\`.
 - \`{rundir}\`, \`{ipc_prefix}\` and \`{libdir}\` stand for those values of \`[global]\`, everywhere.
+- \`live\`: a change is in force when \`pushpin\` gets SIGHUP, and no client notices; all others need a restart.
 - \`workers\` is a number, or \`auto\`.
 - Every key can come from the environment instead, which counts more than the file: \`[handler] message_rate\` is
   \`PUSHPIN_HANDLER_MESSAGE_RATE\`. \`pushpin config\` prints all values, and where each comes from.

@@ -43,7 +43,7 @@ export const MAN_TEXTS = {
     ],
     signals: [
       ["SIGTERM, SIGINT", "end everything; a second one ends it at once"],
-      ["SIGHUP", "reload routes and certificates, open the log files again"],
+      ["SIGHUP", "reload routes, keys, certificates and live settings, open the log files again"],
     ],
     files: [CONFIG_FILE, ["/etc/pushpin/routes", "routes, where the configuration says so"]],
     environment: [

@@ -1,5 +1,5 @@
+import { type LogLevels, parseLogLevels } from "@pushpin/config";
 import yargs from "yargs";
-import { type LogLevels, parseLogLevels } from "./log-level.ts";
 
 export interface RunnerArguments {
   readonly config: string | undefined;

@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
-import { loadConfig } from "@pushpin/config";
+import { levelOf, loadConfig } from "@pushpin/config";
 import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
 import { parseRunnerArguments, type RunnerArguments } from "./arguments.ts";
 import { showConfig } from "./config-command.ts";
-import { levelOf } from "./log-level.ts";
 import { findConfigFile, loadOptionsOf, makeDirectory, makePlan } from "./plan.ts";
 import { Supervisor } from "./supervisor.ts";
 import { runTool } from "./tools.ts";

@@ -4,6 +4,9 @@ import {
   type Config,
   handlerSettings,
   type LoadOptions,
+  type LogLevels,
+  levelOf,
+  parseLogLevels,
   runnerSettings,
   workersOf,
 } from "@pushpin/config";
@@ -14,7 +17,6 @@ import {
   parseListenAddress,
   parseLocalAddress,
 } from "./listen-address.ts";
-import { type LogLevels, levelOf, parseLogLevels } from "./log-level.ts";
 import { scriptOf, shippedConfigFile } from "./programs.ts";
 import { fileNameOf, logNamesOf, parseServices, type Service } from "./services.ts";
 

@@ -1,21 +1,16 @@
+import { ROLE_NAMES } from "@pushpin/config";
+
 /** The processes a runner starts, in this order whatever the configuration's. */
 export const SERVICES = ["connmgr", "httpclient", "proxy", "handler"] as const;
 export type Service = (typeof SERVICES)[number];
 
-const ALIASES: Readonly<Record<string, Service>> = {
-  connmgr: "connmgr",
-  condure: "connmgr",
-  httpclient: "httpclient",
-  zurl: "httpclient",
-  proxy: "proxy",
-  "pushpin-proxy": "proxy",
-  handler: "handler",
-  "pushpin-handler": "handler",
-};
+const ALIASES: Readonly<Record<string, Service>> = Object.fromEntries(
+  SERVICES.flatMap((service) => ROLE_NAMES[service].map((name) => [name, service] as const)),
+);
 
 /** All names a service has in log levels. */
 export function logNamesOf(service: Service): string[] {
-  return Object.keys(ALIASES).filter((name) => ALIASES[name] === service);
+  return [...ROLE_NAMES[service]];
 }
 
 /** Name of a service under any of its names, or undefined. */

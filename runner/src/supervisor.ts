@@ -1,6 +1,16 @@
 import { join } from "node:path";
-import { type Config, connmgrSettings, loadConfig, notifyServiceManager, watchdogIntervalMs } from "@pushpin/config";
-import type { LogFile } from "@pushpin/log";
+import {
+  type Config,
+  connmgrSettings,
+  levelOf,
+  loadConfig,
+  notifyServiceManager,
+  parseLogLevels,
+  runnerSettings,
+  SECTIONS,
+  watchdogIntervalMs,
+} from "@pushpin/config";
+import type { LogFile, LogLevel } from "@pushpin/log";
 import type { RunnerArguments } from "./arguments.ts";
 import { Child, KILL_AFTER_MS } from "./child.ts";
 import { ListenerSet } from "./client-listeners.ts";
@@ -155,8 +165,12 @@ export class Supervisor {
       const changed = fresh
         .effective()
         .map((one) => [`${one.section}/${one.key}`, one.items.join(",")] as const)
-        .filter(([key, value]) => old.get(key) !== value)
+        .filter(([key, value]) => old.get(key) !== value && !isLive(key))
         .map(([key]) => key);
+      if (this.#arguments.levels === undefined) {
+        const levels = parseLogLevels(fresh.read(runnerSettings).log_level);
+        this.#log.level = levelOf(levels, ["runner"]) as LogLevel;
+      }
       if (changed.length > 0)
         this.#log.warn(`changed settings need a restart: ${changed.join(", ")}`);
     } catch (error) {
@@ -168,4 +182,13 @@ export class Supervisor {
     this.#log.close();
     process.exit(code);
   }
+}
+
+/** Whether the processes themselves follow a change of this key: `section/key`. */
+function isLive(name: string): boolean {
+  return SECTIONS.some(({ name: section, settings }) =>
+    Object.entries(settings).some(
+      ([key, setting]) => name === `${section}/${key}` && setting.isLive === true,
+    ),
+  );
 }

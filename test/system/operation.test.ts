@@ -147,6 +147,64 @@ describe("given separate log files", () => {
   });
 });
 
+describe("given settings that may change while clients are held", () => {
+  let installation: Installation;
+
+  afterEach(() => installation?.stop());
+
+  test("when they change and the runner gets SIGHUP, then they are in force, and no client notices", async () => {
+    installation = await Installation.start({
+      routes: [`* ${backend.address}`, "nowhere.test 127.0.0.1:1"],
+    });
+    const file = join(installation.directory, "pushpin.conf");
+    const failing = async () => {
+      const headers = { Host: "nowhere.test" };
+      return (await HttpStream.whole(`${installation.url}/`, { headers })).text;
+    };
+    expect(await failing()).toBe("Error while proxying to origin.\n");
+    const stream = await HttpStream.open(`${installation.url}/stream?channel=kept`);
+    await stream.received("[open]");
+    const text = readFileSync(file, "utf8")
+      .replace("[proxy]", "[proxy]\ndebug=true\nlog_user_agent=true")
+      .replace("[handler]", "[handler]\nmessage_rate=1000\nid_cache_ttl=60")
+      .replace("log_level=2", "log_level=3")
+      .replace("[runner]", "[runner]\nclient_maxconn=77");
+    writeFileSync(file, text);
+    installation.runner.child.kill("SIGHUP");
+    await installation.runner.said(/changed settings need a restart: runner\/client_maxconn$/m);
+    await until("the reasons of errors", async () => (await failing()).includes("127.0.0.1:1"));
+    const formats = { "http-stream": { content: "first;" } };
+    await until("duplicates to be dropped", async () => {
+      const before = stream.text.length;
+      const id = String(Math.random());
+      await installation.publish({ channel: "kept", id, formats }, { channel: "kept", id, formats });
+      await installation.publish({ channel: "kept", formats: { "http-stream": { content: "|" } } });
+      await stream.received("|");
+      return stream.text.slice(before).split("first;").length === 2;
+    });
+    await installation.runner.said(/^\[DEBUG\]/m);
+    await until("user agents in the log", async () => {
+      const headers = { "User-Agent": "someone" };
+      await HttpStream.whole(`${installation.url}/echo`, { headers });
+      return installation.runner.output.includes("someone");
+    });
+    stream.close();
+  });
+
+  test("when they cannot be used, then what was in force stays in force", async () => {
+    installation = await Installation.start({ routes: ["nowhere.test 127.0.0.1:1", "* test"] });
+    const file = join(installation.directory, "pushpin.conf");
+    const text = readFileSync(file, "utf8");
+    writeFileSync(file, text.replace("[proxy]", "[proxy]\ndebug=true\nlog_from=perhaps"));
+    installation.runner.child.kill("SIGHUP");
+    await installation.runner.said(/\[proxy\] configuration not usable: .*log_from: expected true/);
+    const response = await HttpStream.whole(`${installation.url}/`, {
+      headers: { Host: "nowhere.test" },
+    });
+    expect(response.text).toBe("Error while proxying to origin.\n");
+  });
+});
+
 describe("given sockets in the file system", () => {
   let installation: Installation;
 

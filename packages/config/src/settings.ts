@@ -4,6 +4,8 @@ export interface Setting<T> {
   readonly fallback: T;
   /** What it is for, in a sentence of the reference page; `Not used` if nothing reads it. */
   readonly about: string;
+  /** In force after SIGHUP; all others need a restart. */
+  readonly isLive?: boolean;
   readonly unit?: string;
   readonly min?: number;
   readonly max?: number;
@@ -35,11 +37,20 @@ export const WORKERS_MAX = 64;
 const TRUE = new Set(["true", "1", "yes", "on"]);
 const FALSE = new Set(["", "false", "0", "no", "off"]);
 
-export function boolean(options: { default: boolean; about: string }): Setting<boolean> {
+interface Live {
+  readonly isLive?: boolean;
+}
+
+const live = ({ isLive }: Live): Live => (isLive === undefined ? {} : { isLive });
+
+export function boolean(
+  options: { default: boolean; about: string } & Live,
+): Setting<boolean> {
   return {
     kind: "boolean",
     fallback: options.default,
     about: options.about,
+    ...live(options),
     parse(items) {
       const text = items.join(",").trim().toLowerCase();
       if (TRUE.has(text)) return { ok: true, value: true };
@@ -49,18 +60,21 @@ export function boolean(options: { default: boolean; about: string }): Setting<b
   };
 }
 
-export function integer(options: {
-  default: number;
-  about: string;
-  min?: number;
-  max?: number;
-  unit?: string;
-}): Setting<number> {
+export function integer(
+  options: {
+    default: number;
+    about: string;
+    min?: number;
+    max?: number;
+    unit?: string;
+  } & Live,
+): Setting<number> {
   const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = options;
   return {
     kind: "integer",
     fallback: options.default,
     about: options.about,
+    ...live(options),
     min,
     max,
     ...(options.unit === undefined ? {} : { unit: options.unit }),
@@ -113,11 +127,12 @@ export function octal(options: { about: string }): Setting<number | undefined> {
   };
 }
 
-export function text(options: { default: string; about: string }): Setting<string> {
+export function text(options: { default: string; about: string } & Live): Setting<string> {
   return {
     kind: "text",
     fallback: options.default,
     about: options.about,
+    ...live(options),
     parse: (items) => ({ ok: true, value: items.join(",") }),
   };
 }
@@ -132,14 +147,17 @@ export function optionalText(options: { about: string }): Setting<string | undef
   };
 }
 
-export function list(options: {
-  default?: readonly string[];
-  about: string;
-}): Setting<readonly string[]> {
+export function list(
+  options: {
+    default?: readonly string[];
+    about: string;
+  } & Live,
+): Setting<readonly string[]> {
   return {
     kind: "list",
     fallback: options.default ?? [],
     about: options.about,
+    ...live(options),
     parse: (items) => ({ ok: true, value: items.filter((one) => one !== "") }),
   };
 }

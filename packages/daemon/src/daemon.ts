@@ -4,8 +4,14 @@ import {
   type Config,
   ConfigError,
   inheritedListeners,
+  levelOf,
+  type LoadOptions,
   loadConfig,
   notifyServiceManager,
+  parseLogLevels,
+  type Role,
+  ROLE_NAMES,
+  runnerSettings,
   watchdogIntervalMs,
 } from "@pushpin/config";
 import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
@@ -29,8 +35,8 @@ export interface DaemonHandle {
   readonly stopTimeoutMs?: number;
   /** Ends everything orderly. */
   stop(): Promise<void> | void;
-  /** SIGHUP, after the log was reopened. */
-  reload?(): void;
+  /** SIGHUP, after the log was reopened; with the configuration as it is now, if it can be used. */
+  reload?(fresh: Config | undefined): void;
 }
 
 export interface DaemonOptions {
@@ -50,8 +56,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     process.exitCode = parsed.code;
     return;
   }
-  const context = open(options.name, parsed.arguments);
-  if (context === undefined) return;
+  const opened = open(options.name, parsed.arguments);
+  if (opened === undefined) return;
+  const context = { ...opened };
   const { log } = context;
   let handle: DaemonHandle;
   try {
@@ -90,7 +97,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   process.on("SIGHUP", () => {
     log.info("reloading");
     log.reopen();
-    handle.reload?.();
+    const fresh = readAgain(options.name, parsed.arguments, log);
+    if (fresh !== undefined) followLevel(options.name, context.config, fresh, log);
+    handle.reload?.(fresh);
+    if (fresh !== undefined) context.config = fresh;
   });
   log.info("started");
   tellStarter("READY");
@@ -98,6 +108,37 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const watchdogMs = watchdogIntervalMs();
   if (watchdogMs !== undefined)
     setInterval(() => notifyServiceManager(["WATCHDOG=1"]), watchdogMs).unref();
+}
+
+function loadOptionsOf(name: string, args: DaemonArguments): LoadOptions {
+  return {
+    file: args.config,
+    ...(args.ipcPrefix === undefined ? {} : { ipcPrefix: args.ipcPrefix }),
+    ...(args.portOffset === undefined ? {} : { portOffset: args.portOffset }),
+    environment: process.env,
+    worker: { role: name, slot: args.slot },
+  };
+}
+
+/** What cannot be used is named, and changes nothing. */
+function readAgain(name: string, args: DaemonArguments, log: LogFile): Config | undefined {
+  try {
+    const fresh = loadConfig(loadOptionsOf(name, args));
+    fresh.check();
+    return fresh;
+  } catch (error) {
+    log.error(`configuration not usable: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+/** The level follows the file, unless a command line has set another one. */
+function followLevel(name: string, old: Config, fresh: Config, log: LogFile): void {
+  if (!Object.hasOwn(ROLE_NAMES, name)) return;
+  const names = ROLE_NAMES[name as Role];
+  const levelIn = (config: Config) =>
+    levelOf(parseLogLevels(config.read(runnerSettings).log_level), names) as LogLevel;
+  if (log.level === levelIn(old)) log.level = levelIn(fresh);
 }
 
 function open(name: string, args: DaemonArguments): DaemonContext | undefined {
@@ -109,13 +150,7 @@ function open(name: string, args: DaemonArguments): DaemonContext | undefined {
       ...(args.logfile === undefined ? {} : { file: args.logfile }),
     });
     try {
-      const config = loadConfig({
-        file: args.config,
-        ...(args.ipcPrefix === undefined ? {} : { ipcPrefix: args.ipcPrefix }),
-        ...(args.portOffset === undefined ? {} : { portOffset: args.portOffset }),
-        environment: process.env,
-        worker: { role: name, slot: args.slot },
-      });
+      const config = loadConfig(loadOptionsOf(name, args));
       config.check();
       const incarnation = (Date.now() % 2 ** 40).toString(36) + (process.pid % 1296).toString(36);
       const instanceId = `${name}-${args.slot}-${incarnation}`;

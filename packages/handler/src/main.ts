@@ -79,6 +79,9 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
           log,
         });
   return {
+    reload(fresh) {
+      if (fresh !== undefined) engine.reload(fresh.read(handlerSettings));
+    },
     async stop() {
       await control?.close();
       engine.stop();

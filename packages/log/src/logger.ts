@@ -62,8 +62,7 @@ export function renderTimestamp(wallMs: number): string {
 
 /** A logger over one function that takes finished messages. */
 export class LineLogger implements Logger {
-  readonly level: LogLevel;
-  readonly isDebug: boolean;
+  level: LogLevel;
   readonly #write: (level: LogLevel, message: string) => void;
   readonly #fields: LogFields | undefined;
 
@@ -73,9 +72,12 @@ export class LineLogger implements Logger {
     fields?: LogFields,
   ) {
     this.level = level;
-    this.isDebug = level >= 3;
     this.#write = write;
     this.#fields = fields;
+  }
+
+  get isDebug(): boolean {
+    return this.level >= 3;
   }
 
   error(text: string, fields?: LogFields): void {

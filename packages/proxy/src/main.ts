@@ -92,8 +92,10 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   await sockets.zhttpTargets.follow(engine.routes);
   sockets.announce();
   return {
-    reload: () => {
+    reload: (fresh) => {
       keys.forget();
+      if (fresh !== undefined)
+        engine.reload(fresh.read(proxySettings), fresh.read(handlerSettings).share_all);
       if (routes.length === 0) file.load();
     },
     async stop() {

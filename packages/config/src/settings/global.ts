@@ -78,7 +78,7 @@ export const runnerSettings = section("runner", {
     default: "",
     about: "Directory of the log files; relative to the current directory, which is the default.",
   }),
-  log_level: list({
+  log_level: list({ isLive: true,
     default: ["2"],
     about: "0 error, 1 warning, 2 information, 3 debug, 4 trace. `NAME:LEVEL` is for one service.",
   }),

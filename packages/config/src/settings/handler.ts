@@ -49,13 +49,13 @@ export const handlerSettings = section("handler", {
   stats_spec: list({ about: "PUB socket for statistics." }),
   command_spec: list({ about: "Socket for commands." }),
   state_spec: list({ about: "Socket for a session store." }),
-  message_rate: integer({
+  message_rate: integer({ isLive: true,
     default: -1,
     min: -1,
     unit: "deliveries/s",
     about: "Deliveries in a second; -1 is without end.",
   }),
-  message_hwm: integer({
+  message_hwm: integer({ isLive: true,
     default: -1,
     min: -1,
     unit: "deliveries",
@@ -63,32 +63,32 @@ export const handlerSettings = section("handler", {
       "Deliveries of one route that may wait for `message_rate`; more are dropped. -1 is " +
       "without end.",
   }),
-  message_block_size: integer({
+  message_block_size: integer({ isLive: true,
     default: -1,
     min: -1,
     unit: "bytes",
     about:
       "Counts a delivery as one for each block of this size; -1 counts every delivery as one.",
   }),
-  message_wait: integer({
+  message_wait: integer({ isLive: true,
     default: 5000,
     min: 0,
     unit: "ms",
     about: "An item waits so long for the one its `prev-id` names.",
   }),
-  id_cache_ttl: integer({
+  id_cache_ttl: integer({ isLive: true,
     default: 0,
     min: 0,
     unit: "s",
     about: "An item whose id was seen in this time is dropped; 0 remembers none.",
   }),
-  update_on_first_subscription: boolean({
+  update_on_first_subscription: boolean({ isLive: true,
     default: true,
     about:
       "Ask the backend of a stream for what it may have missed when a channel has its first " +
       "subscriber.",
   }),
-  connection_subscription_max: integer({
+  connection_subscription_max: integer({ isLive: true,
     default: 20,
     min: 0,
     unit: "channels",
@@ -122,7 +122,7 @@ export const handlerSettings = section("handler", {
     about: "Where metrics can be read: `PORT`, `ADDRESS:PORT` or `ipc://PATH`.",
   }),
   prometheus_prefix: text({ default: "", about: "Begins the name of every metric." }),
-  share_all: boolean({ default: false, about: "Let equal requests to a backend be one." }),
+  share_all: boolean({ isLive: true, default: false, about: "Let equal requests to a backend be one." }),
   recover_concurrency: integer({
     default: 10,
     min: 1,

@@ -20,50 +20,50 @@ export const proxySettings = section("proxy", {
     default: "routes",
     about: "Routes; relative to this file. Changes are noticed.",
   }),
-  debug: boolean({
+  debug: boolean({ isLive: true,
     default: false,
     about: "Reasons of errors in the responses to clients. A route may say so itself.",
   }),
-  auto_cross_origin: boolean({ default: false, about: "CORS headers and JSON-P for every route." }),
-  accept_x_forwarded_protocol: boolean({
+  auto_cross_origin: boolean({ isLive: true, default: false, about: "CORS headers and JSON-P for every route." }),
+  accept_x_forwarded_protocol: boolean({ isLive: true,
     default: false,
     about: "Believe `X-Forwarded-Protocol` and `X-Forwarded-Proto` of clients.",
   }),
-  set_x_forwarded_protocol: text({
+  set_x_forwarded_protocol: text({ isLive: true,
     default: "",
     about: "`true` sets both headers, `proto-only` sets `X-Forwarded-Proto`, anything else none.",
   }),
-  x_forwarded_for: list({
+  x_forwarded_for: list({ isLive: true,
     about:
       "What happens to `X-Forwarded-For`: `truncate:N` keeps the last N, `append` adds the client.",
   }),
-  x_forwarded_for_trusted: list({ about: "The same for requests with a valid `Grip-Sig`." }),
-  orig_headers_need_mark: list({
+  x_forwarded_for_trusted: list({ isLive: true, about: "The same for requests with a valid `Grip-Sig`." }),
+  orig_headers_need_mark: list({ isLive: true,
     about:
       "Where a route says `orig_headers`: headers of the client that are not repeated for the " +
       "backend unless they carry the mark.",
   }),
-  accept_pushpin_route: boolean({
+  accept_pushpin_route: boolean({ isLive: true,
     default: false,
     about: "Let a request name its route in `Pushpin-Route`.",
   }),
-  cdn_loop: text({
+  cdn_loop: text({ isLive: true,
     default: "",
     about: "Our token in `CDN-Loop`, added to requests for backends; empty adds none.",
   }),
-  log_from: boolean({ default: false, about: "The client's address in the request log." }),
-  log_user_agent: boolean({
+  log_from: boolean({ isLive: true, default: false, about: "The client's address in the request log." }),
+  log_user_agent: boolean({ isLive: true,
     default: false,
     about: "The client's `User-Agent` in the request log.",
   }),
-  sig_iss: text({ default: "pushpin", about: "`iss` of the token in `Grip-Sig`." }),
-  sig_key: text({
+  sig_iss: text({ isLive: true, default: "pushpin", about: "`iss` of the token in `Grip-Sig`." }),
+  sig_key: text({ isLive: true,
     default: "",
     about:
       "Key that requests to backends are signed with: text, `base64:TEXT` or `file:PATH`; " +
       "empty signs nothing.",
   }),
-  upstream_key: text({
+  upstream_key: text({ isLive: true,
     default: "",
     about: "Key of a GRIP proxy in front of this one; its requests are trusted.",
   }),

@@ -114,6 +114,14 @@ export class HandlerCore {
     });
   }
 
+  /** Settings that may change while clients are held; the others stay as they were. */
+  configure(settings: CoreSettings, nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.services.settings = settings;
+    this.services.sequencer.configure(settings);
+    this.#publisher.reconfigure(nowMs);
+  }
+
   get holds(): number {
     return this.#holds.size;
   }

@@ -42,6 +42,13 @@ export class Publisher {
     );
   }
 
+  /** The settings of the services have changed. */
+  reconfigure(nowMs: number): void {
+    this.#nowMs = nowMs;
+    const { messageRate: rate, messageHwm: hwm } = this.#services.settings;
+    this.#limiter.configure({ rate, hwm }, nowMs);
+  }
+
   publish(item: PublishItem, nowMs: number): void {
     const { sequencer, subscriptions } = this.#services;
     for (const one of sequencer.add(item, subscriptions.has(item.channel), nowMs))

@@ -30,6 +30,32 @@ describe("given a limited rate", () => {
     expect(ran).toEqual([0, 250, 500]);
   });
 
+  test("when the limit is taken away, then what waits goes first, and the rest at once", () => {
+    const limiter = new RateLimiter({ rate: 1, hwm: 0, batchWait: false });
+    const ran: number[] = [];
+    const add = (n: number) => limiter.add("", 1, () => ran.push(n) > 0, 0);
+    for (let n = 0; n < 4; n += 1) add(n);
+    limiter.advance(0);
+    expect(ran).toEqual([0]);
+    limiter.configure({ rate: -1, hwm: -1 }, 10);
+    expect(ran).toEqual([0, 1, 2, 3]);
+    add(4);
+    expect(ran).toEqual([0, 1, 2, 3, 4]);
+    expect(limiter.dueMs).toBeUndefined();
+  });
+
+  test("when a limit comes, then it counts from then on", () => {
+    const limiter = new RateLimiter({ rate: -1, hwm: -1, batchWait: false });
+    let ran = 0;
+    const add = () => limiter.add("", 1, () => (ran += 1) > 0, 0);
+    for (let n = 0; n < 10; n += 1) add();
+    expect(ran).toBe(10);
+    limiter.configure({ rate: 40, hwm: 3 }, 0);
+    expect([add(), add(), add(), add()]).toEqual([true, true, true, false]);
+    limiter.advance(0);
+    expect(ran).toBe(11);
+  });
+
   test("when two buckets have work, then they take turns, and idle actions cost nothing", () => {
     const limiter = new RateLimiter({ rate: 10, hwm: 0, batchWait: true });
     const ran: string[] = [];

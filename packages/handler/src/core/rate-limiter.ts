@@ -30,9 +30,9 @@ const STEP_RATE_MIN = 40;
 
 /** Spreads actions over time; buckets take turns, one action each (handler.md 9.1). */
 export class RateLimiter {
-  readonly intervalMs: number;
-  readonly #units: number;
-  readonly #options: RateLimiterOptions;
+  intervalMs = 0;
+  #units = 1;
+  #options: RateLimiterOptions;
   readonly #buckets = new Map<string, Bucket>();
   #turn: Bucket[] = [];
   #turnAt = 0;
@@ -41,14 +41,16 @@ export class RateLimiter {
 
   constructor(options: RateLimiterOptions) {
     this.#options = options;
-    const { rate } = options;
-    if (rate >= STEP_RATE_MIN) {
-      this.intervalMs = STEP_MS;
-      this.#units = Math.floor((rate * STEP_MS + 999) / 1000);
-    } else {
-      this.intervalMs = rate > 0 ? Math.floor(1000 / rate) : 0;
-      this.#units = 1;
-    }
+    this.#setRate(options.rate);
+  }
+
+  /** Other limits from now on; without a rate, what waits goes at once, ahead of what comes later. */
+  configure(limits: Pick<RateLimiterOptions, "rate" | "hwm">, nowMs: number): void {
+    this.#options = { ...this.#options, ...limits };
+    this.#setRate(limits.rate);
+    if (!this.isUnlimited || this.#turn.length === 0) return;
+    this.#nextMs = nowMs;
+    this.advance(nowMs);
   }
 
   get isUnlimited(): boolean {
@@ -88,6 +90,16 @@ export class RateLimiter {
       const nextMs = Math.max(batchMs + this.intervalMs, nowMs - this.intervalMs);
       this.#notBeforeMs = nextMs;
       this.#nextMs = this.#turn.length > 0 ? nextMs : undefined;
+    }
+  }
+
+  #setRate(rate: number): void {
+    if (rate >= STEP_RATE_MIN) {
+      this.intervalMs = STEP_MS;
+      this.#units = Math.floor((rate * STEP_MS + 999) / 1000);
+    } else {
+      this.intervalMs = rate > 0 ? Math.floor(1000 / rate) : 0;
+      this.#units = 1;
     }
   }
 

@@ -32,7 +32,7 @@ interface Waiting<I> {
 export class Sequencer<I extends Sequenced> {
   /** Items given up: duplicates, and those beyond the limits. */
   dropped = 0;
-  readonly #options: SequencerOptions;
+  #options: SequencerOptions;
   readonly #lastIds = new Map<string, string>();
   readonly #seen = new Map<string, number>();
   /** Per channel by prev-id; the order of `#waiting` is the order of arrival. */
@@ -40,6 +40,11 @@ export class Sequencer<I extends Sequenced> {
   readonly #waiting = new Set<Waiting<I>>();
 
   constructor(options: SequencerOptions) {
+    this.#options = options;
+  }
+
+  /** Other times from now on; what waits, or is remembered, does so as long as it was to. */
+  configure(options: SequencerOptions): void {
     this.#options = options;
   }
 

@@ -57,7 +57,8 @@ export interface HandlerOutputs {
 
 /** What the parts of the core share. */
 export interface Services {
-  readonly settings: CoreSettings;
+  /** Replaced by a reload. */
+  settings: CoreSettings;
   readonly log: Logger;
   readonly wheel: TimerWheel<Due>;
   readonly outputs: HandlerOutputs;

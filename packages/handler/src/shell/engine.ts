@@ -39,6 +39,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly #retries: RetrySender;
   readonly #store: SessionStore | undefined;
   readonly #gathering = new Gathering();
+  #settings: HandlerSettings;
   readonly #ticker: NodeJS.Timeout;
   #isOpen = false;
   #flushMs = 0;
@@ -46,6 +47,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   constructor(options: EngineOptions) {
     this.#options = options;
+    this.#settings = options.settings;
     const { settings, clock, log, stats } = options;
     this.#retries = new RetrySender(log, () => options.sockets().retry);
     this.#store =
@@ -65,6 +67,17 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       storeDetectRules: (domain, rules) => this.#store?.setDetectRules(domain, rules),
     });
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  /** The settings that are marked live; the others stay as they were. */
+  reload(fresh: HandlerSettings): void {
+    this.#settings = fresh;
+    const { instanceId, settings, clock } = this.#options;
+    const { subscription_linger, recover_concurrency } = settings;
+    this.core.configure(
+      coreSettings(instanceId, { ...fresh, subscription_linger, recover_concurrency }, clock),
+      this.#nowMs(),
+    );
   }
 
   stop(): void {
@@ -111,7 +124,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly onInspect: HandlerSocketEvents["onInspect"] = (method, args, from, reply) => {
     this.#retries.heardOf(from ?? "");
     if (method !== "inspect") reply({ success: false, condition: "method-not-found" });
-    else answerInspect(args, this.#options.settings.share_all, this.#store, reply);
+    else answerInspect(args, this.#settings.share_all, this.#store, reply);
   };
 
   readonly onAccept: HandlerSocketEvents["onAccept"] = (method, args, from, reply) => {

@@ -32,7 +32,7 @@ import type { StatsRecorder } from "@pushpin/stats";
 import type { RpcClient } from "@pushpin/zrpc/sockets";
 import { renderAccessLine } from "../core/access-log.ts";
 import type { AcceptCall, AcceptOutcome, InspectCall, SessionEnd } from "../core/relay/ports.ts";
-import { RequestIntake } from "../core/relay/request-intake.ts";
+import { type IntakeSettings, RequestIntake } from "../core/relay/request-intake.ts";
 import { type TransformSettings, transformHeaders } from "../core/relay/request-transform.ts";
 import type { Route, RouteTable } from "../core/routes/route-table.ts";
 import { SockJsManager, sockJsPath, type VirtualSocket } from "../core/sockjs/sockjs-manager.ts";
@@ -105,7 +105,7 @@ interface Waiting {
 /** All requests and WebSockets on their way through this process. */
 export class Engine {
   routes!: RouteTable;
-  readonly #options: EngineOptions;
+  #options: EngineOptions;
   /** Sessions of clients and of the handler, by `<sender>:<id>`. */
   readonly #ends = new Map<string, SessionEnd>();
   /** Our own to HTTP clients and services, by id. */
@@ -114,7 +114,7 @@ export class Engine {
   readonly #relays = new Map<string, SocketRelay>();
   readonly #keepAlive = new KeepAliveSchedule<SessionEnd>();
   readonly #signer = new Signer();
-  readonly #transform: TransformSettings;
+  #transform: TransformSettings;
   readonly #control: ControlSessions;
   readonly #fanOut: FanOut;
   readonly #timers: SocketTimers;
@@ -139,7 +139,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    const { settings, instanceId, log, clock, keys } = options;
+    const { settings, instanceId, log, clock } = options;
     this.#transform = transformSettings(settings);
     this.#internalLink = {
       keepAlive: new KeepAliveSchedule(),
@@ -172,22 +172,7 @@ export class Engine {
     });
     this.#intake = new RequestIntake(
       this.#ports,
-      {
-        acceptForwardedProtocol: settings.accept_x_forwarded_protocol,
-        acceptPushpinRoute: settings.accept_pushpin_route,
-        forwardedFor: settings.x_forwarded_for,
-        forwardedForTrusted: settings.x_forwarded_for_trusted,
-        upstreamKey: keys.verification(settings.upstream_key),
-        shareAll: options.shareAll,
-        siblings:
-          options.worker === undefined
-            ? undefined
-            : {
-                ...options.worker,
-                handOver: (slot, retry) =>
-                  options.sockets().toSibling(slot, encode(encodeRetryPacket(retry))),
-              },
-      },
+      this.#intakeSettings(),
       this.#sockJs,
       () => this.routes,
     );
@@ -514,14 +499,45 @@ export class Engine {
     }
   }
 
+  /** The settings that are marked live, for requests from now on; the others stay as they were. */
+  reload(settings: ProxySettings, shareAll: boolean): void {
+    this.#options = { ...this.#options, settings, shareAll };
+    this.#transform = transformSettings(settings);
+    this.#intake.configure(this.#intakeSettings());
+  }
+
+  #intakeSettings(): IntakeSettings {
+    const { settings, keys, shareAll, worker, sockets } = this.#options;
+    return {
+      acceptForwardedProtocol: settings.accept_x_forwarded_protocol,
+      acceptPushpinRoute: settings.accept_pushpin_route,
+      forwardedFor: settings.x_forwarded_for,
+      forwardedForTrusted: settings.x_forwarded_for_trusted,
+      upstreamKey: keys.verification(settings.upstream_key),
+      shareAll,
+      siblings:
+        worker === undefined
+          ? undefined
+          : {
+              ...worker,
+              handOver: (slot, retry) =>
+                sockets().toSibling(slot, encode(encodeRetryPacket(retry))),
+            },
+    };
+  }
+
   // What the core asks for
 
   #makePorts(): SocketPorts {
-    const { settings, instanceId, clock, log, stats, decodesContent, sockets } = this.#options;
-    const logSettings = { logFrom: settings.log_from, logUserAgent: settings.log_user_agent };
+    const { instanceId, clock, log, stats, decodesContent, sockets } = this.#options;
+    const settings = () => this.#options.settings; // a reload replaces them
     return {
-      debug: settings.debug,
-      autoCrossOrigin: settings.auto_cross_origin,
+      get debug() {
+        return settings().debug;
+      },
+      get autoCrossOrigin() {
+        return settings().auto_cross_origin;
+      },
       decodesContent,
       instanceId,
       clock,
@@ -556,14 +572,15 @@ export class Engine {
       transform: (request, route) => transformHeaders(request, route, this.#transform),
       explainSettings: (showsRouteHeaders) => ({
         transform: this.#transform,
-        keyState: (route) => signatureState(route, settings, this.#options.keys),
+        keyState: (route) => signatureState(route, settings(), this.#options.keys),
         showsRouteHeaders,
       }),
       inspect: (call, done) => this.#inspect(call, done),
       accept: (call, done) => this.#accept(call, done),
       logRequest: (entry) => {
-        if ((entry.route?.logLevel ?? log.level) >= 2 && log.level >= 2)
-          log.info(toUtf8(renderAccessLine(entry, logSettings)));
+        if ((entry.route?.logLevel ?? log.level) < 2 || log.level < 2) return;
+        const { log_from: logFrom, log_user_agent: logUserAgent } = settings();
+        log.info(toUtf8(renderAccessLine(entry, { logFrom, logUserAgent })));
       },
       openOrigin: (target, request, events) =>
         openOrigin(this.#ports, this.#overHttp, target, request, events),

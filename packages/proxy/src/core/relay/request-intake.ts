@@ -42,7 +42,7 @@ interface Given {
 /** Everything between a request's first packet and the backend (proxy.md 3.1). */
 export class RequestIntake {
   readonly #ports: RelayPorts;
-  readonly #settings: IntakeSettings;
+  #settings: IntakeSettings;
   readonly #sockJs: SockJsManager;
   readonly #routes: () => RouteTable;
   readonly #shared = new Map<string, { relay: HttpRelay; number: number; first: ClientRequest }>();
@@ -58,6 +58,11 @@ export class RequestIntake {
     this.#settings = settings;
     this.#sockJs = sockJs;
     this.#routes = routes;
+  }
+
+  /** For requests from now on. */
+  configure(settings: IntakeSettings): void {
+    this.#settings = settings;
   }
 
   /** The URI as the client meant it: a proxy in front may have taken the TLS off. */

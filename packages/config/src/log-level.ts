@@ -1,3 +1,12 @@
+/** Names of the roles, in `services` and in levels of the log: ours and the original's. */
+export const ROLE_NAMES = {
+  connmgr: ["connmgr", "condure"],
+  httpclient: ["httpclient", "zurl"],
+  proxy: ["proxy", "pushpin-proxy"],
+  handler: ["handler", "pushpin-handler"],
+} as const;
+export type Role = keyof typeof ROLE_NAMES;
+
 /** Levels by service; the empty name is the default. */
 export type LogLevels = ReadonlyMap<string, number>;
 
