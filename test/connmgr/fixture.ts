@@ -166,7 +166,7 @@ export class Connmgr {
     return RawClient.over(connect({ port, host, allowHalfOpen: true }));
   }
 
-  async stop(graceMs = 1): Promise<void> {
+  async stop(graceMs = this.#clock instanceof ManualClock ? 0 : 1): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
     this.listener.close();

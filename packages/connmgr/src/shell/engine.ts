@@ -138,14 +138,12 @@ export class Engine {
     if (!this.#predecessors.announce(from)) return;
     this.nowMs = this.#clock.nowMs();
     for (const connection of this.#slots) connection?.ownerReplaced(from);
-    for (const id of this.#marks.keys()) if (this.#predecessors.isReplaced(id)) this.#marks.delete(id);
+    for (const id of this.#marks.keys())
+      if (this.#predecessors.isReplaced(id)) this.#marks.delete(id);
   }
 
   /** What the start of `successor` means for one session. */
-  succession(
-    connection: ClientConnection,
-    successor: string,
-  ): "unconcerned" | "handed" | "lost" {
+  succession(connection: ClientConnection, successor: string): "unconcerned" | "handed" | "lost" {
     const { session } = connection;
     const { departures } = this.#sockets();
     if (!this.#predecessors.isLost(session, successor, departures)) return "unconcerned";
@@ -214,7 +212,11 @@ export class Engine {
   ): void {
     const connection = this.#slots[slotOf(id)];
     if (connection?.hasSession && connection.session.id === id) {
-      connection.packet(packet, seq, nowMs, shared);
+      try {
+        connection.packet(packet, seq, nowMs, shared);
+      } catch (error) {
+        this.fault(connection, error);
+      }
       return;
     }
     const cancel = this.#orphans.answer(id, packet, seq, nowMs);
@@ -270,10 +272,33 @@ export class Engine {
     const waiting = this.#waiting;
     this.#dirty = [];
     this.#waiting = [];
-    for (const connection of dirty) connection.flush();
+    for (const connection of dirty)
+      try {
+        connection.flush();
+      } catch (error) {
+        this.fault(connection, error);
+      }
     this.#join.forget();
-    for (const connection of waiting) connection.resume();
+    for (const connection of waiting)
+      try {
+        connection.resume();
+      } catch (error) {
+        this.fault(connection, error);
+      }
   };
+
+  /** An error of ours in the work for one client: that client is lost, and no other. */
+  fault(connection: ClientConnection, error: unknown): void {
+    this.count("error of ours");
+    this.log.error("a client is lost by an error", { error });
+    try {
+      connection.destroy();
+    } catch {
+      connection.socket.destroy();
+      this.closeSession(connection);
+      this.remove(connection);
+    }
+  }
 
   join(parts: readonly Part[]): Part {
     return this.#join.join(parts);
@@ -324,7 +349,13 @@ export class Engine {
   tick(): void {
     const nowMs = this.#clock.nowMs();
     this.nowMs = nowMs;
-    this.#wheel.advance(nowMs, (connection) => connection.timedOut());
+    this.#wheel.advance(nowMs, (connection) => {
+      try {
+        connection.timedOut();
+      } catch (error) {
+        this.fault(connection, error);
+      }
+    });
     this.#ticks += 1;
     if (this.#ticks % (1000 / TICK_MS) !== 0) return;
     const { packets, expired } = this.#keepAlive.tick(nowMs);
@@ -362,15 +393,36 @@ function slotOf(id: string): number {
   return -1;
 }
 
+// One `try` each in the place of a closure for every event.
 function onData(this: Owned, data: Buffer): void {
-  this.connection?.received(data);
+  const { connection } = this;
+  try {
+    connection?.received(data);
+  } catch (error) {
+    connection?.engine.fault(connection, error);
+  }
 }
 function onEnd(this: Owned): void {
-  this.connection?.ended();
+  const { connection } = this;
+  try {
+    connection?.ended();
+  } catch (error) {
+    connection?.engine.fault(connection, error);
+  }
 }
 function onDrain(this: Owned): void {
-  this.connection?.drained();
+  const { connection } = this;
+  try {
+    connection?.drained();
+  } catch (error) {
+    connection?.engine.fault(connection, error);
+  }
 }
 function onGone(this: Owned): void {
-  this.connection?.gone();
+  const { connection } = this;
+  try {
+    connection?.gone();
+  } catch (error) {
+    connection?.engine.fault(connection, error);
+  }
 }

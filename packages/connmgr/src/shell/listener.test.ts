@@ -398,6 +398,26 @@ describe("given a balancer that speaks the PROXY protocol", () => {
     expect(connmgr.engine.counts.get("no PROXY header")).toBe(1);
   });
 
+  test("when the header never ends, then the connection ends, however it trickles", async () => {
+    await start({ ...ok, hasProxyHeader: true, headerTimeoutMs: 50 });
+    const one = await client();
+    one.send("PROXY TCP4 ");
+    const trickle = setInterval(() => one.send("1"), 10);
+    await one.closed();
+    clearInterval(trickle);
+    expect(connmgr.engine.counts.get("no PROXY header")).toBe(1);
+  });
+
+  test("when the client leaves in the middle of it, then its place is free again", async () => {
+    await start({ ...ok, hasProxyHeader: true, connectionsMax: 1 });
+    const one = await client();
+    one.send("PROXY TCP4 ");
+    const next = await client();
+    next.send(`PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n${GET}`);
+    one.socket.resetAndDestroy();
+    await next.until("hi");
+  });
+
   test("when TLS follows, then the request has the client's address", async () => {
     await startTls({ hasProxyHeader: true });
     const plain = connectPlain(connmgr.listener.port, "127.0.0.1");

@@ -157,13 +157,14 @@ function introduce(
 ): void {
   let input = Buffer.alloc(0);
   const finish = (origin: Origin | undefined) => {
-    socket.setTimeout(0);
-    socket.off("timeout", onFailure);
+    clearTimeout(timer);
+    socket.off("close", onFailure);
     socket.off("end", onFailure);
     socket.off("readable", onReadable);
     done(origin);
   };
   const onFailure = () => finish(undefined);
+  const timer = setTimeout(onFailure, timeoutMs); // for all of it, however it trickles
   const onReadable = () => {
     const piece = socket.read() as Buffer | null;
     if (piece === null) return;
@@ -179,7 +180,7 @@ function introduce(
     finish(header.origin ?? originOf(socket));
   };
   socket.on("error", ignore);
-  socket.setTimeout(timeoutMs, onFailure);
+  socket.on("close", onFailure);
   socket.on("end", onFailure);
   socket.on("readable", onReadable);
 }
