@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { AddressInfo, Socket } from "node:net";
+import { type Clock, systemClock } from "@pushpin/clock";
 import { Packet } from "@pushpin/zhttp";
 import { until } from "@pushpin/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -417,5 +418,37 @@ describe("given a WebSocket", () => {
     }
     expect(credits).toBeLessThan(100_000);
     session.send({ type: "cancel" });
+  });
+});
+
+describe("given WebSockets and the end of things", () => {
+  test("when the process stops, then backends hear 1001 and the proxy a cancel", async () => {
+    const stopping = await FakeInitiator.start();
+    cleanups.push(() => stopping.stop());
+    const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+    await new Promise((resolve) => server.once("listening", resolve));
+    cleanups.push(() => server.close());
+    const closed = new Promise((resolve) => {
+      server.once("connection", (socket) => socket.on("close", resolve));
+    });
+    const { port } = server.address() as AddressInfo;
+    const session = stopping.open({ uri: `ws://127.0.0.1:${port}/`, method: "", stream: false });
+    expect(await session.next()).toMatchObject({ code: 101 });
+    await stopping.engine.stop(0);
+    expect(await closed).toBe(1001);
+    expect((await session.next()).type).toBe("cancel");
+  });
+
+  test("when a handshake is not answered for a minute, then connection-timeout", async () => {
+    const clock: Clock = {
+      ...systemClock,
+      setTimer: (ms, run) => systemClock.setTimer(ms === 60_000 ? 20 : ms, run),
+    };
+    const late = await FakeInitiator.start({}, clock);
+    cleanups.push(() => late.stop());
+    const one = await rawBackend(() => {});
+    const session = late.open({ uri: `ws://127.0.0.1:${one.port}/`, method: "", stream: false });
+    expect((await session.answer()).end).toBe("connection-timeout");
+    await until("the connection to close", () => one.sockets[0]?.closed);
   });
 });

@@ -26,6 +26,8 @@ export interface Exchange {
   timeOut(): void;
   /** Ends it without a word to the proxy. */
   abandon(): void;
+  /** The process is about to stop: what the backend should hear before. */
+  goAway?(): void;
 }
 
 export interface EngineOptions {
@@ -199,6 +201,7 @@ export class Engine {
   }
 
   #cancel(exchange: Exchange): void {
+    exchange.goAway?.();
     exchange.session.cancel();
     this.pump(exchange);
     exchange.abandon();

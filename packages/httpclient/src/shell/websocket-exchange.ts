@@ -26,6 +26,8 @@ const REJECTION_MAX_BYTES = 100_000;
 const HANDSHAKE_TIMEOUT_MS = 60_000;
 /** Limit: interim responses before the answer. */
 const INTERIM_MAX = 16;
+/** Close code for the end of this process. */
+const GOING_AWAY = 1001;
 /** Close code for a message above `MESSAGE_MAX_BYTES`. */
 const TOO_BIG = 1009;
 /** Written by us; what the session says of them is of its own connection. */
@@ -170,6 +172,15 @@ export class WebSocketExchange implements Exchange {
     }
     this.#engine.pump(this);
     if (this.session.queuedBytes < INITIAL_CREDITS / 2) this.#socket?.resume();
+  }
+
+  goAway(): void {
+    const socket = this.#socket;
+    if (this.#isOver || socket === undefined) return;
+    this.#sendClose(GOING_AWAY, Buffer.alloc(0));
+    // What has been written still goes out; an answer is not waited for.
+    socket.destroySoon();
+    this.#socket = undefined;
   }
 
   abandon(): void {
