@@ -265,6 +265,26 @@ describe("given a backend that offers HTTP/2", () => {
     expect([bytes, end]).toEqual([size, "end"]);
   });
 
+  test("when many responses wait for credits, then each arrives whole in the end", async () => {
+    const size = 250_000;
+    const piece = Buffer.alloc(size, "x");
+    const one = await backend(
+      (stream) => {
+        stream.respond({ ":status": 200 });
+        stream.end(piece);
+      },
+      { settings: { maxConcurrentStreams: 1000 }, maxSessionMemory: 1000 },
+    );
+    const sessions = Array.from({ length: 150 }, () => open(one, { credits: 10 }));
+    for (const session of sessions) expect(await session.next()).toMatchObject({ code: 200 });
+    expect(one.sessions).toHaveLength(1);
+    for (const session of sessions) session.send({ type: "credit", credits: 2 * size });
+    for (const session of sessions) {
+      expect((await session.answer()).end).toBe("end");
+      expect(session.packets.reduce((sum, { body }) => sum + body.length, 0)).toBe(size);
+    }
+  });
+
   test("when it does not read an upload, then no more is credited than fits on the way", async () => {
     const one = await backend((stream, headers, count) => {
       if (count === 1) stream.pause();
