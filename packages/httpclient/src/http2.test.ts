@@ -275,7 +275,7 @@ describe("given a backend that offers HTTP/2", () => {
       },
       { settings: { maxConcurrentStreams: 1000 }, maxSessionMemory: 1000 },
     );
-    const sessions = Array.from({ length: 150 }, () => open(one, { credits: 10 }));
+    const sessions = Array.from({ length: 90 }, () => open(one, { credits: 10 }));
     for (const session of sessions) expect(await session.next()).toMatchObject({ code: 200 });
     expect(one.sessions).toHaveLength(1);
     for (const session of sessions) session.send({ type: "credit", credits: 2 * size });
