@@ -47,6 +47,8 @@ const SAID: Readonly<Record<string, readonly RegExp[]>> = {
     /^message_rate=500 +; environment PUSHPIN_HANDLER_MESSAGE_RATE$/m,
     /0 errors/,
     /^ready\nhandler: ok$/m,
+    /^message .*test/m,
+    /"publish-pull": ?"tcp:/,
     /wanted: test/,
     /\[stream opened\]/,
     /^news \d+$/m,

@@ -168,11 +168,15 @@ describe("given settings that may change while clients are held", () => {
       .replace("[proxy]", "[proxy]\ndebug=true\nlog_user_agent=true")
       .replace("[handler]", "[handler]\nmessage_rate=1000\nid_cache_ttl=60")
       .replace("log_level=2", "log_level=3")
-      .replace("[runner]", "[runner]\nclient_maxconn=77");
+      .replace("[runner]", "[runner]\nclient_maxconn=77\nclient_headers_max=20");
     writeFileSync(file, text);
     installation.runner.child.kill("SIGHUP");
     await installation.runner.said(/changed settings need a restart: runner\/client_maxconn$/m);
     await until("the reasons of errors", async () => (await failing()).includes("127.0.0.1:1"));
+    await until("a smaller limit for clients", async () => {
+      const headers = Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`X-${n}`, "x"]));
+      return (await HttpStream.whole(`${installation.url}/echo`, { headers })).status === 431;
+    });
     const formats = { "http-stream": { content: "first;" } };
     await until("duplicates to be dropped", async () => {
       const before = stream.text.length;

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  type Config,
   connmgrSettings,
   endpoints,
   globalSettings,
@@ -11,6 +12,7 @@ import {
 } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { InitiatorSockets } from "@pushpin/zhttp/sockets";
+import type { ConnmgrSettings } from "./core/connmgr-settings.ts";
 import { parseLocalAddress, parseTcpAddress } from "./core/listen-address.ts";
 import { parseOpenFilesLimit, possibleClients } from "./core/open-files.ts";
 import { Admission } from "./shell/admission.ts";
@@ -35,25 +37,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const ipcFileMode = config.read(proxySettings).ipc_file_mode;
   const ownProxy = runner.services.some((one) => one === "proxy" || one === "pushpin-proxy");
   const engine = new Engine(
-    {
-      instanceId,
-      bufferSize: runner.client_buffer_size,
-      // The original's window is its buffer: a round trip for every 8 KB.
-      windowBytes: ownProxy
-        ? Math.max(runner.client_buffer_size, WINDOW_BYTES)
-        : runner.client_buffer_size,
-      headersMax: runner.client_headers_max,
-      pipelineMax: runner.client_pipeline_max,
-      writeBufferMaxBytes: runner.client_write_buffer_max,
-      headerTimeoutMs: runner.client_header_timeout * 1000,
-      bodyTimeoutMs: runner.client_body_timeout * 1000,
-      idleTimeoutMs: runner.client_idle_timeout * 1000,
-      writeTimeoutMs: runner.client_write_timeout * 1000,
-      lingerMs: LINGER_MS,
-      closeTimeoutMs: CLOSE_TIMEOUT_MS,
-      allowCompression: runner.allow_compression,
-      ownProxy,
-    },
+    connmgrSettingsOf(context, config),
     clock,
     log,
     () => sockets,
@@ -77,6 +61,16 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const listeners = await openListeners(context, engine, admission);
   const drainMs = config.read(connmgrSettings).drain_timeout * 1000;
   return {
+    reload(fresh) {
+      if (fresh === undefined) return;
+      const { bufferSize, windowBytes, ownProxy } = engine.settings; // these need a restart
+      engine.settings = {
+        ...connmgrSettingsOf(context, fresh),
+        bufferSize,
+        windowBytes,
+        ownProxy,
+      };
+    },
     stopTimeoutMs: drainMs + STOP_MS,
     async stop() {
       for (const listener of listeners) listener.close();
@@ -84,6 +78,31 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
       await engine.drain(drainMs);
       await sockets.close();
     },
+  };
+}
+
+/** What the connections are told of a configuration. */
+function connmgrSettingsOf({ instanceId }: DaemonContext, config: Config): ConnmgrSettings {
+  const runner = config.read(runnerSettings);
+  const ownProxy = runner.services.some((one) => one === "proxy" || one === "pushpin-proxy");
+  return {
+    instanceId,
+    bufferSize: runner.client_buffer_size,
+    // The original's window is its buffer: a round trip for every 8 KB.
+    windowBytes: ownProxy
+      ? Math.max(runner.client_buffer_size, WINDOW_BYTES)
+      : runner.client_buffer_size,
+    headersMax: runner.client_headers_max,
+    pipelineMax: runner.client_pipeline_max,
+    writeBufferMaxBytes: runner.client_write_buffer_max,
+    headerTimeoutMs: runner.client_header_timeout * 1000,
+    bodyTimeoutMs: runner.client_body_timeout * 1000,
+    idleTimeoutMs: runner.client_idle_timeout * 1000,
+    writeTimeoutMs: runner.client_write_timeout * 1000,
+    lingerMs: LINGER_MS,
+    closeTimeoutMs: CLOSE_TIMEOUT_MS,
+    allowCompression: runner.allow_compression,
+    ownProxy,
   };
 }
 

@@ -26,7 +26,8 @@ type Owned = Socket & { connection?: ClientConnection };
 
 /** All connections of this process and their sessions: lookup, writes once a turn, deadlines, keep-alives. */
 export class Engine {
-  readonly settings: ConnmgrSettings;
+  /** Replaced by a reload. */
+  settings: ConnmgrSettings;
   readonly log: Logger;
   isDraining = false;
   /** Time of the packet or tick that is worked on. */
