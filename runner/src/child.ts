@@ -26,6 +26,12 @@ export interface ChildOptions {
   /** False: a child that ends unasked is not started again. */
   readonly restart: boolean;
   readonly log: Logger;
+  /** What has to be done before each start. @throws Error that says why it cannot be started. */
+  readonly prepare?: () => void;
+  /** A child that does not tell by itself that it is ready is asked like this. */
+  readonly isReady?: () => boolean | Promise<boolean>;
+  /** Makes a line of the log of what the child wrote; undefined: it is not wanted. */
+  readonly relabel?: (line: string) => string | undefined;
   /** Lines of the child's output. */
   readonly write: (line: string) => void;
   /** The child cannot be had: it never became ready, or may not be started again. */
@@ -36,6 +42,8 @@ export interface ChildOptions {
 export const KILL_AFTER_MS = 4000;
 /** How often an adopted child, which is not ours to wait for, is looked at. */
 const WATCH_ADOPTED_MS = 200;
+/** How often a child that does not tell is asked whether it is ready. */
+const WATCH_READINESS_MS = 20;
 /** Variables that are meant for the runner alone. */
 const OWN_VARIABLES = new Set(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]);
 /** Names the HTTP client looks up at a time: each occupies a thread, Node.js has four unasked. */
@@ -83,13 +91,14 @@ export class Child {
 
   start(): void {
     const { command, pidFile, name, log } = this.#options;
-    const program = command.find((one) => one.endsWith(".js")) ?? "";
-    if (!existsSync(program)) {
+    const program = command.find((one) => one.endsWith(".js"));
+    if (program !== undefined && !existsSync(program)) {
       this.#ended(`Error running: ${program}`, performance.now());
       return;
     }
     let listeners: readonly HandedListener[];
     try {
+      this.#options.prepare?.();
       listeners = this.#options.listeners();
     } catch (error) {
       this.#ended((error as Error).message, performance.now());
@@ -108,6 +117,7 @@ export class Child {
     for (const stream of [child.stdout, child.stderr]) this.#forward(stream);
     const report = child.stdio[3 + listeners.length] as Readable | null;
     report?.setEncoding("utf8").on("data", (text: string) => this.#reported(text, startedMs));
+    void this.#watchReadiness(child, startedMs);
     child.once("close", (code, signal) => {
       rmSync(pidFile, { force: true });
       this.#phase = { name: "idle" };
@@ -193,10 +203,22 @@ export class Child {
 
   #forward(stream: Readable | null): void {
     if (stream === null) return;
-    const output = new MergedOutput(this.name, this.#options.write);
+    const output = new MergedOutput(this.name, this.#options.write, this.#options.relabel);
     stream.setEncoding("utf8");
     stream.on("data", (text: string) => output.add(text));
     stream.on("end", () => output.end());
+  }
+
+  async #watchReadiness(child: ChildProcess, startedMs: number): Promise<void> {
+    const { isReady } = this.#options;
+    if (isReady === undefined) return;
+    while (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
+      if (await isReady()) {
+        this.#reported("READY", startedMs);
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, WATCH_READINESS_MS));
+    }
   }
 
   #reported(text: string, startedMs: number): void {

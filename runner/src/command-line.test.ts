@@ -97,16 +97,24 @@ describe("given something to start that cannot work", () => {
   test.each([
     ["R16", `${base}services=connmgr,mongrel2\n`, "cannot enable the connmgr service at the same time as mongrel2 or m2adapter"], // prettier-ignore
     ["R17", `${base}services=connmgr\nhttp_port=\n`, "no server ports configured"],
+    ["2.10", `${base}services=mongrel2\nlocal_ports=/s\n`, "Cannot use local_ports option with mongrel2"],
     ["R18", `${base}services=connmgr\nhttps_ports=abc\n`, "invalid https port: abc"],
     ["2.4", `${base}services=connmgr\nhttp_port=1.2.3.4:80:90\n`, "invalid http port: 1.2.3.4:80:90"],
     ["C6", `${base}services=connmgr\nhttp_port="1,2"\n`, "invalid http port: 1,2"],
     ["2.4", `${base}services=connmgr\nlocal_ports=/s?mode=9\n`, "invalid mode: 9"],
     ["R20", "[global]\nrundir=/proc/version/x\n[runner]\nhttp_port=8000\n", "failed to create directory: /proc/version/x"], // prettier-ignore
-    ["R24", `${base}services=foo\n`, "unknown service: foo (known: connmgr, httpclient, proxy, handler)"],
+    ["R24", `${base}services=foo\n`, "unknown service: foo (known: connmgr, mongrel2, m2adapter, httpclient, proxy, handler)"],
     ["R24", `${base}services=\nhttp_port=8000\n`, "no services configured"],
   ])("operations %s: when the configuration is %j, then its fault is the only line", (_, config, text) => {
     const { code, out } = start(config);
     expect(out.replace(LINE, "$1 ")).toBe(`ERR ${text}\n`);
+    expect(code).toBe(1);
+  });
+
+  test("operations R19: when a program is missing, then its path is said, and all ends with 1", () => {
+    const config = `${base}services=mongrel2\nhttp_port=8000\nmongrel2_bin=/nonexistent/mongrel2\n`;
+    const { code, out } = start(config, ["-m"]);
+    expect(out.replace(LINE, "$1 ")).toContain("ERR m2 http:8000: Error running: /nonexistent/mongrel2\n");
     expect(code).toBe(1);
   });
 

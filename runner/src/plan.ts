@@ -17,6 +17,13 @@ import {
   parseListenAddress,
   parseLocalAddress,
 } from "./listen-address.ts";
+import {
+  adapterConfigOf,
+  databaseOf,
+  type Mongrel2Listener,
+  type Mongrel2Plan,
+  outputOf,
+} from "./mongrel2.ts";
 import { scriptOf, shippedConfigFile } from "./programs.ts";
 import { fileNameOf, logNamesOf, parseServices, type Service } from "./services.ts";
 
@@ -26,6 +33,8 @@ export interface Worker {
   readonly slot: number;
   /** As shown in log lines: `proxy`, or `proxy-1` where there are several. */
   readonly name: string;
+  /** What a Mongrel2 listens to. */
+  readonly listener?: Mongrel2Listener;
 }
 
 /** Everything that is decided before anything is started. */
@@ -73,7 +82,10 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
   const http = addresses("http", only ?? runner.http_port, 0);
   const https = addresses("https", only === undefined ? runner.https_ports : [], 1);
   const local = only === undefined ? localAddresses(runner.local_ports) : [];
-  if (services.includes("connmgr") && http.length + https.length + local.length === 0)
+  const hasMongrel2 = services.includes("mongrel2");
+  if (hasMongrel2 && local.length > 0)
+    throw new Error("Cannot use local_ports option with mongrel2");
+  if ((services.includes("connmgr") || hasMongrel2) && http.length + https.length + local.length === 0)
     throw new Error("no server ports configured");
   const offset = config.portOffset;
   const control =
@@ -82,7 +94,9 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
       : undefined;
   return {
     services,
-    workers: services.flatMap((one) => workersFor(one, config)),
+    workers: services.flatMap((one) =>
+      one === "mongrel2" ? mongrel2Workers(http, https) : workersFor(one, config),
+    ),
     restart: runner.restart,
     http,
     https,
@@ -96,7 +110,8 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
 }
 
 function workersFor(service: Service, config: Config): Worker[] {
-  const count = service === "handler" ? 1 : workersOf(config, service);
+  const hasOne = service === "handler" || service === "m2adapter" || service === "mongrel2";
+  const count = hasOne ? 1 : workersOf(config, service);
   return Array.from({ length: count }, (_, slot) => ({
     service,
     slot,
@@ -104,8 +119,43 @@ function workersFor(service: Service, config: Config): Worker[] {
   }));
 }
 
+/** A process for each listener: Mongrel2 has one only. */
+function mongrel2Workers(
+  http: readonly ListenAddress[],
+  https: readonly ListenAddress[],
+): Worker[] {
+  const listeners = [
+    ...http.map((one) => ({ ...one, isSecure: false })),
+    ...https.map((one) => ({ ...one, isSecure: true })),
+  ];
+  return listeners.map((listener, slot) => ({
+    service: "mongrel2",
+    slot,
+    name: `m2 ${listener.isSecure ? "https" : "http"}:${listener.port}`,
+    listener,
+  }));
+}
+
+/** What the files of Mongrel2 and its adapter follow from. */
+export function mongrel2Plan(plan: Plan, config: Config, args: RunnerArguments): Mongrel2Plan {
+  const runner = config.read(runnerSettings);
+  return {
+    listeners: plan.workers.flatMap(({ listener }) => (listener === undefined ? [] : [listener])),
+    rundir: plan.rundir,
+    logdir: args.mergeOutput ? undefined : plan.logdir,
+    ipcPrefix: config.ipcPrefix,
+    filePrefix: plan.filePrefix,
+    certdir: join(config.directory, "runner", "certs"),
+    bufferBytes: runner.client_buffer_size,
+    connectionsMax: runner.client_maxconn,
+    level: levelOf(plan.levels, ["mongrel2"]),
+  };
+}
+
 /** Name of a worker's pid and log files; that of the first is the service's. */
-export function fileNameOfWorker({ service, slot }: Worker, { filePrefix }: Plan): string {
+export function fileNameOfWorker(worker: Worker, { filePrefix }: Plan): string {
+  const { service, slot, listener } = worker;
+  if (listener !== undefined) return `${filePrefix}${service}_${listener.port}`;
   return `${filePrefix}${fileNameOf(service)}${slot === 0 ? "" : `-${slot}`}`;
 }
 
@@ -154,6 +204,8 @@ export function commandOf(
 ): string[] {
   const { service, slot } = worker;
   const level = levelOf(plan.levels, logNamesOf(service));
+  if (service === "mongrel2" || service === "m2adapter")
+    return foreignCommandOf(worker, plan, config, args, level);
   return [
     process.execPath,
     // A small young generation: idle clients cost old space only, and bodies that pass through are
@@ -170,4 +222,29 @@ export function commandOf(
       : [`--logfile=${join(plan.logdir, `${fileNameOfWorker(worker, plan)}.log`)}`]),
     ...(service === "proxy" ? args.routes.map((route) => `--route=${route}`) : []),
   ];
+}
+
+function foreignCommandOf(
+  worker: Worker,
+  plan: Plan,
+  config: Config,
+  args: RunnerArguments,
+  level: number,
+): string[] {
+  const files = mongrel2Plan(plan, config, args);
+  const log = join(plan.logdir, `${fileNameOfWorker(worker, plan)}.log`);
+  if (worker.listener === undefined)
+    return [
+      "m2adapter",
+      `--config=${adapterConfigOf(files)}`,
+      `--loglevel=${level}`,
+      ...(args.mergeOutput ? [] : [`--logfile=${log}`]),
+    ];
+  const { mongrel2_bin: program = "mongrel2" } = config.read(runnerSettings);
+  const command = [program, databaseOf(files), `default_${worker.listener.port}`];
+  const [script, output] = args.mergeOutput
+    ? // It opens /dev/stdout, which cannot be done where that is a socket: as it is here.
+      ['rm -f "$0"; mkfifo "$0" && { cat "$0" & exec "$@" > "$0" 2>&1; }', outputOf(files, worker.listener.port)]
+    : ['exec "$@" >> "$0" 2>&1', log]; // it knows no option for what it says itself
+  return ["/bin/sh", "-c", script, output, ...command];
 }

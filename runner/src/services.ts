@@ -1,16 +1,31 @@
 import { ROLE_NAMES } from "@pushpin/config";
 
-/** The processes a runner starts, in this order whatever the configuration's. */
-export const SERVICES = ["connmgr", "httpclient", "proxy", "handler"] as const;
+/**
+ * The processes a runner starts, in this order whatever the configuration's. Mongrel2 and its
+ * adapter are not ours; they stand in the place of the connection manager.
+ */
+export const SERVICES = [
+  "connmgr",
+  "mongrel2",
+  "m2adapter",
+  "httpclient",
+  "proxy",
+  "handler",
+] as const;
 export type Service = (typeof SERVICES)[number];
 
+const NAMES: Readonly<Record<Service, readonly string[]>> = {
+  ...ROLE_NAMES,
+  mongrel2: ["mongrel2"],
+  m2adapter: ["m2adapter"],
+};
 const ALIASES: Readonly<Record<string, Service>> = Object.fromEntries(
-  SERVICES.flatMap((service) => ROLE_NAMES[service].map((name) => [name, service] as const)),
+  SERVICES.flatMap((service) => NAMES[service].map((name) => [name, service] as const)),
 );
 
 /** All names a service has in log levels. */
 export function logNamesOf(service: Service): string[] {
-  return [...ROLE_NAMES[service]];
+  return [...NAMES[service]];
 }
 
 /** Name of a service under any of its names, or undefined. */
@@ -38,7 +53,8 @@ export function parseServices(names: readonly string[]): Service[] {
     wanted.add(service);
   }
   if (wanted.size === 0) throw new Error("no services configured");
-  if (wanted.has("proxy") && wanted.has("connmgr")) wanted.add("httpclient");
+  if (wanted.has("proxy") && (wanted.has("connmgr") || wanted.has("mongrel2")))
+    wanted.add("httpclient");
   return SERVICES.filter((one) => wanted.has(one));
 }
 

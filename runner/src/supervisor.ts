@@ -10,12 +10,28 @@ import {
   SECTIONS,
   watchdogIntervalMs,
 } from "@pushpin/config";
-import type { LogFile, LogLevel } from "@pushpin/log";
+import { type LogFile, type LogLevel, renderTimestamp } from "@pushpin/log";
 import type { RunnerArguments } from "./arguments.ts";
-import { Child, KILL_AFTER_MS } from "./child.ts";
+import { Child, type ChildOptions, KILL_AFTER_MS } from "./child.ts";
 import { ListenerSet } from "./client-listeners.ts";
 import type { Service } from "./services.ts";
-import { commandOf, fileNameOfWorker, loadOptionsOf, type Plan, type Worker } from "./plan.ts";
+import {
+  clearMongrel2,
+  isAdapterReady,
+  isListening,
+  loadMongrel2,
+  prepareAdapter,
+  relabel,
+  requireProgram,
+} from "./mongrel2.ts";
+import {
+  commandOf,
+  fileNameOfWorker,
+  loadOptionsOf,
+  mongrel2Plan,
+  type Plan,
+  type Worker,
+} from "./plan.ts";
 import { findLeftBehind, fingerprintOf, isAlive } from "./running-child.ts";
 
 /** How often a process that must go before we start is looked at. */
@@ -37,6 +53,7 @@ export class Supervisor {
   }[];
   #config: Config;
   #stopping = false;
+  #isMongrel2Loaded = false;
 
   constructor(plan: Plan, config: Config, args: RunnerArguments, log: LogFile) {
     this.#plan = plan;
@@ -114,6 +131,7 @@ export class Supervisor {
       fingerprint,
       listeners: () => this.#listeners.of(worker.service),
       restart: plan.restart,
+      ...this.#foreign(worker),
       ...(worker.service === "connmgr"
         ? { stopTimeoutMs: KILL_AFTER_MS + config.read(connmgrSettings).drain_timeout * 1000 }
         : {}),
@@ -125,6 +143,33 @@ export class Supervisor {
       onLost: () => void this.stop(1),
     });
     return { service: worker.service, child, pidFile, fingerprint };
+  }
+
+  /** What has to be known of processes that are not ours. */
+  #foreign({ service, listener }: Worker): Pick<ChildOptions, "prepare" | "isReady" | "relabel"> {
+    if (service !== "mongrel2" && service !== "m2adapter") return {};
+    const files = mongrel2Plan(this.#plan, this.#config, this.#arguments);
+    if (listener === undefined)
+      return {
+        prepare: () => {
+          requireProgram("m2adapter");
+          prepareAdapter(files);
+        },
+        isReady: () => isAdapterReady(files),
+      };
+    const { m2sh_bin: m2sh = "m2sh", mongrel2_bin: program = "mongrel2" } =
+      this.#config.read(runnerSettings);
+    return {
+      prepare: () => {
+        requireProgram(program);
+        requireProgram(m2sh);
+        clearMongrel2(files, listener.port);
+        if (!this.#isMongrel2Loaded) loadMongrel2(files, m2sh);
+        this.#isMongrel2Loaded = true;
+      },
+      isReady: () => isListening(listener),
+      relabel: (line) => relabel(line, files.level, renderTimestamp(Date.now())),
+    };
   }
 
   /** A child of an earlier runner with other settings makes room. */

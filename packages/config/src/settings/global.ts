@@ -169,8 +169,8 @@ export const runnerSettings = section("runner", {
     about: "Not used: the original's connection manager; ours is started.",
   }),
   zurl_bin: optionalText({ about: "Not used: the original's HTTP client; it is started by hand." }),
-  mongrel2_bin: optionalText({ about: "Not used yet: Mongrel2." }),
-  m2sh_bin: optionalText({ about: "Not used yet: Mongrel2's configuration tool." }),
+  mongrel2_bin: optionalText({ about: "Program of Mongrel2, where `services` has it. Default: `mongrel2`." }),
+  m2sh_bin: optionalText({ about: "Program that loads Mongrel2's configuration. Default: `m2sh`." }),
 });
 export type RunnerSettings = SettingsOf<typeof runnerSettings>;
 
