@@ -1,4 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
 import { request } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -12,6 +13,7 @@ import {
   until,
 } from "@pushpin/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import WebSocket from "ws";
 import { DEFAULT, KEY, RENEWED } from "../connmgr/certificates.ts";
 import { startGripBackend } from "../grip-backend.ts";
 
@@ -227,5 +229,40 @@ describe("given TLS and unix sockets", () => {
     await installation.publish(item("hup", "still here"));
     await until("an item", () => held.text.includes("still here"));
     held.socket.destroy();
+  });
+});
+
+describe("given compression is allowed", () => {
+  test("operations W14: when a message is published, then clients with and without it get it whole", async () => {
+    const installation = await Installation.start({
+      routes: [`* ${backend.address},over_http`],
+      config: { runner: { allow_compression: "true" } },
+    });
+    try {
+      const url = `ws://127.0.0.1:${installation.port}/woh?channel=z`;
+      const clients = await Promise.all(Array.from({ length: 5 }, () => SocketClient.open(url)));
+      const plain = new WebSocket(url, { perMessageDeflate: false });
+      const seen: string[] = [];
+      plain.on("message", (data: Buffer) => seen.push(data.toString()));
+      await once(plain, "open");
+      expect(clients.map((one) => one.socket.extensions)).toEqual(
+        clients.map(() => "permessage-deflate"),
+      );
+      expect(plain.extensions).toBe("");
+      const content = "all of them get this ".repeat(1000);
+      await until("all to have it", async () => {
+        if (seen.includes(content)) return true;
+        await installation.publish({ channel: "z", formats: { "ws-message": { content } } });
+        return undefined;
+      });
+      for (const one of clients) await one.received(content);
+      const [first] = clients as [SocketClient];
+      first.send(content.toUpperCase());
+      await first.received(content.toUpperCase());
+      plain.terminate();
+      for (const one of clients) one.socket.terminate();
+    } finally {
+      await installation.stop();
+    }
   });
 });

@@ -165,6 +165,7 @@ export class FrameReader {
       case OPCODE.ping:
       case OPCODE.pong:
         if (!fin) return "fragmented control frame";
+        if (opcode === OPCODE.close && (second & 0x7f) === 1) return "half a close code";
         return (second & 0x7f) > CONTROL_MAX_BYTES ? "control frame too long" : undefined;
       default:
         return "reserved opcode";
@@ -229,7 +230,7 @@ export class FrameReader {
       this.end();
       this.#handlers.onClose(undefined, EMPTY);
     } else {
-      const code = payload.length === 1 ? 0 : payload.readUInt16BE(0);
+      const code = payload.readUInt16BE(0);
       const reason = payload.subarray(2);
       if (!isSendableCloseCode(code)) this.#fail(1002, "invalid close code");
       else if (!isUtf8(reason)) this.#fail(1007, "close reason is not UTF-8");
