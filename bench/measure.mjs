@@ -3,16 +3,20 @@
 const SAMPLES = 15;
 const SAMPLE_NS = 20_000_000;
 const WARM_UP_NS = 400_000_000;
+const COUNTED_CALLS = 200;
 
-function cpuNs() {
-  const { user, system } = process.cpuUsage();
-  return (user + system) * 1000;
-}
+/** `BENCH=once`: each function runs a few times only, to see that it still works. */
+const isOnce = process.env.BENCH === "once";
+/** `BENCH=json`: one line of JSON for each. */
+const isJson = process.env.BENCH === "json";
 
 /** The median of `SAMPLES` samples of at least 20 ms each, behind a warm-up for the compiler. */
 export function measure(name, run) {
-  for (const started = cpuNs(); cpuNs() - started < WARM_UP_NS; )
-    run();
+  if (isOnce) {
+    for (let i = 0; i < 3; i += 1) run();
+    return;
+  }
+  for (const started = cpuNs(); cpuNs() - started < WARM_UP_NS; ) run();
   let rounds = 1;
   for (;;) {
     const started = cpuNs();
@@ -21,35 +25,32 @@ export function measure(name, run) {
     rounds *= 2;
   }
   const samples = [];
-  const bytes = bytesAllocated(rounds, run);
+  const bytes = bytesAllocated(run);
   for (let n = 0; n < SAMPLES; n += 1) {
     const started = cpuNs();
     for (let i = 0; i < rounds; i += 1) run();
     samples.push((cpuNs() - started) / rounds);
   }
-  samples.sort((a, b) => a - b);
-  const at = (part) => Math.round(samples[Math.floor(part * (samples.length - 1))]);
-  const result = { name, medianNs: at(0.5), minNs: at(0), maxNs: at(1), bytes };
-  report(result);
-  return result;
+  report(name, samples, bytes);
 }
 
 /** One thing that takes long enough to be timed once; the median of five. */
 export function measureOnce(name, run) {
   const samples = [];
-  for (let n = 0; n < 5; n += 1) {
+  for (let n = 0; n < (isOnce ? 1 : 5); n += 1) {
     const started = cpuNs();
     run();
-    samples.push((cpuNs() - started));
+    samples.push(cpuNs() - started);
   }
-  samples.sort((a, b) => a - b);
-  const result = { name, medianNs: samples[2], minNs: samples[0], maxNs: samples[4] };
-  report(result);
-  return result;
+  if (!isOnce) report(name, samples, undefined);
 }
 
 /** What works by callbacks: the median of batches of so many calls, behind a warm-up. */
 export async function measureBatches(name, calls, run) {
+  if (isOnce) {
+    await run();
+    return;
+  }
   for (const started = cpuNs(); cpuNs() - started < WARM_UP_NS; ) await run();
   const samples = [];
   for (let n = 0; n < SAMPLES; n += 1) {
@@ -57,32 +58,40 @@ export async function measureBatches(name, calls, run) {
     await run();
     samples.push((cpuNs() - started) / calls);
   }
-  samples.sort((a, b) => a - b);
-  const at = (part) => Math.round(samples[Math.floor(part * (samples.length - 1))]);
-  const result = { name, medianNs: at(0.5), minNs: at(0), maxNs: at(1) };
-  report(result);
-  return result;
+  report(name, samples, undefined);
 }
 
-/** Heap bytes of one call; needs `--expose-gc`, and is left out where a collection came between. */
-function bytesAllocated(rounds, run) {
+function cpuNs() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) * 1000;
+}
+
+/** Heap bytes of one call; needs `--expose-gc`. */
+function bytesAllocated(run) {
   if (globalThis.gc === undefined) return undefined;
-  const calls = Math.min(rounds, 200);
-  let least = Infinity;
-  for (let n = 0; n < 5; n += 1) {
+  const grown = [];
+  for (let n = 0; n < 9; n += 1) {
     globalThis.gc();
     const before = process.memoryUsage().heapUsed;
-    for (let i = 0; i < calls; i += 1) run();
-    const grown = process.memoryUsage().heapUsed - before;
-    if (grown >= 0) least = Math.min(least, grown / calls);
+    for (let i = 0; i < COUNTED_CALLS; i += 1) run();
+    const bytes = process.memoryUsage().heapUsed - before;
+    // A collection came between.
+    if (bytes > 0) grown.push(bytes / COUNTED_CALLS);
   }
-  return least === Infinity ? undefined : Math.round(least);
+  grown.sort((a, b) => a - b);
+  return grown.length === 0 ? undefined : Math.round(grown[Math.floor(grown.length / 2)]);
 }
 
-function report({ name, medianNs, minNs, maxNs, bytes }) {
+function report(name, samples, bytes) {
+  samples.sort((a, b) => a - b);
+  const at = (part) => Math.round(samples[Math.floor(part * (samples.length - 1))]);
+  const [median, least, most] = [at(0.5), at(0), at(1)];
+  if (isJson) {
+    console.log(JSON.stringify({ name, medianNs: median, leastNs: least, mostNs: most, bytes }));
+    return;
+  }
   const cell = (ns) =>
     ns >= 1e6 ? `${(ns / 1e6).toFixed(1)} ms` : ns >= 1e4 ? `${(ns / 1e3).toFixed(1)} µs` : `${ns} ns`;
-  console.log(
-    `${name.padEnd(56)}${cell(medianNs).padStart(10)}   ${cell(minNs)} – ${cell(maxNs)}${bytes === undefined ? "" : `   ${bytes} B`}`,
-  );
+  const heap = bytes === undefined ? "" : `   ${bytes} B`;
+  console.log(`${name.padEnd(56)}${cell(median).padStart(10)}   ${cell(least)} – ${cell(most)}${heap}`);
 }

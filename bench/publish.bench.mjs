@@ -40,8 +40,11 @@ function makeCore() {
     outputs: {
       toClient: (_to, packet) => encodePacket(packet),
       retry: () => {},
+      keepsAnchors: () => true,
       wsControl: () => {},
       requestFirst: () => {},
+      isProxyThere: () => true,
+      proxyDepartures: () => 0,
       requestFollowUp: () => {},
       subscribe: () => {},
       unsubscribe: () => {},
