@@ -184,6 +184,23 @@ describe("given settings from several places", () => {
     expect(values(["handler/stats_spec"], env)[0]?.items).toEqual(["ipc:///r/x-s"]);
   });
 
+  test("when the output is a configuration file, then it says the same", () => {
+    const file = join(directory, "pushpin.conf");
+    writeFileSync(
+      file,
+      '[global]\ninclude=internal.conf\nrundir=/r\n[runner]\nhttp_port=1, 2\nlogdir=" a;b, c"\n' +
+        '[proxy]\nsig_key="x\\"y\\\\z # no comment"\n[handler]\nipc_file_mode=660\n',
+    );
+    const { code, out } = run(["config", "--config=pushpin.conf", "--all", "--secrets"]);
+    expect(code).toBe(0);
+    const before = values(["--all", "--secrets"]);
+    writeFileSync(file, out.replace(/^include=.*$/m, ""));
+    const after = values(["--all", "--secrets"]);
+    const plain = (all: typeof before) =>
+      all.filter(({ key }) => key !== "include").map(({ key, items }) => [key, items.join(",")]);
+    expect(plain(after)).toEqual(plain(before));
+  });
+
   test("when keys of signatures are shown, then only whoever asks for secrets sees them", () => {
     writeFileSync(join(directory, "pushpin.conf"), "[proxy]\nsig_key=hush\n");
     expect(values(["sig_key"])[0]?.items).toEqual(["(not shown)"]);

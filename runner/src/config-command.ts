@@ -1,4 +1,4 @@
-import { type Config, type EffectiveValue, loadConfig } from "@pushpin/config";
+import { type Config, type EffectiveValue, loadConfig, renderValue } from "@pushpin/config";
 import yargs from "yargs";
 import { inOwnWords } from "./arguments.ts";
 import { findConfigFile } from "./plan.ts";
@@ -66,7 +66,7 @@ function withoutSecrets(value: EffectiveValue): EffectiveValue {
   return isSecret ? { ...value, items: ["(not shown)"] } : value;
 }
 
-/** As a configuration file, each value with its origin in a comment. */
+/** As a configuration file, each value with its origin in a comment; what has no value is one. */
 export function renderValues(values: readonly EffectiveValue[]): string {
   let text = "";
   let section = "";
@@ -75,7 +75,8 @@ export function renderValues(values: readonly EffectiveValue[]): string {
       text += `${section === "" ? "" : "\n"}[${one.section}]\n`;
       section = one.section;
     }
-    text += `${`${one.key}=${one.items.join(",")}`.padEnd(48)} ; ${one.source}\n`;
+    const line = `${one.items.length === 0 ? "#" : ""}${one.key}=${renderValue(one.items)}`;
+    text += `${line.padEnd(48)} ; ${one.source}\n`;
   }
   return text;
 }

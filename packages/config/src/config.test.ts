@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfig } from "./config.ts";
 import { endpoints } from "./endpoints.ts";
-import { parseIni } from "./ini.ts";
+import { parseIni, parseValue, renderValue } from "./ini.ts";
 import { globalSettings, runnerSettings } from "./settings/global.ts";
 import { handlerSettings } from "./settings/handler.ts";
 import { nearestName } from "./nearest-name.ts";
@@ -90,6 +91,21 @@ describe("given a whole file in the dialect", () => {
         text += pieces[left % pieces.length];
       expect(() => parseIni(text), text).not.toThrow();
     }
+  });
+});
+
+describe("given values to be written", () => {
+  test("when they are read again, then they are the same", () => {
+    const texts = fc.array(fc.string({ unit: fc.constantFrom(...'ab ,;#"\'\\\t\n\r\0é=[x1') }), {
+      minLength: 1,
+    });
+    fc.assert(
+      fc.property(texts, (items) => {
+        const file = parseIni(`[s]\nk=${renderValue(items)}  ; a comment\n`);
+        expect(file.get("s")?.get("k")?.items).toEqual(items);
+        expect(parseValue(renderValue(items))).toEqual(items);
+      }),
+    );
   });
 });
 

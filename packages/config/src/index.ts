@@ -11,7 +11,7 @@ export {
 export { ConfigError } from "./config-error.ts";
 export { type Endpoints, endpoints, requireEndpoints, retryOfWorkers } from "./endpoints.ts";
 export { type Environment, variableOf } from "./environment.ts";
-export { type IniFile, parseIni } from "./ini.ts";
+export { type IniFile, parseIni, renderValue } from "./ini.ts";
 export { type LogLevels, levelOf, parseLogLevels, type Role, ROLE_NAMES } from "./log-level.ts";
 export { nearestName } from "./nearest-name.ts";
 export { inheritedListeners, notifyServiceManager, watchdogIntervalMs } from "./service-manager.ts";

@@ -62,6 +62,22 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "\\": "\\",
 };
 
+/** The text that `parseValue` reads as these items. */
+export function renderValue(items: readonly string[]): string {
+  return items.map(renderItem).join(",");
+}
+
+function renderItem(item: string): string {
+  if (!/[",;\\\x00-\x1f]|^\s|\s$/.test(item)) return item;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they would end the line
+  const escaped = item.replace(/["\\\x00-\x1f]/g, (char) => {
+    const known = Object.entries(ESCAPES).find(([, meant]) => meant === char && char !== "\0");
+    if (known !== undefined) return `\\${known[0]}`;
+    return `\\${char.charCodeAt(0).toString(8).padStart(3, "0")}`;
+  });
+  return `"${escaped}"`;
+}
+
 export function parseValue(text: string): string[] {
   const items: string[] = [];
   let item = "";
