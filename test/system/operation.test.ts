@@ -7,6 +7,7 @@ import {
   Installation,
   makeTestDirectory,
   ROOT,
+  SocketClient,
   until,
 } from "@pushpin/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -193,6 +194,28 @@ describe("given settings that may change while clients are held", () => {
       return installation.runner.output.includes("someone");
     });
     stream.close();
+  });
+
+  test("when backends may have fewer requests, then those on their way go on, and more are refused", async () => {
+    installation = await Installation.start({ routes: [`* ${backend.address}`] });
+    const socket = await SocketClient.open(`${installation.url.replace("http", "ws")}/plain`);
+    const file = join(installation.directory, "pushpin.conf");
+    const text = readFileSync(file, "utf8");
+    writeFileSync(file, `${text}\n[httpclient]\nmax_open_requests=1\n`);
+    installation.runner.child.kill("SIGHUP");
+    await until(
+      "a refusal",
+      async () => (await HttpStream.whole(`${installation.url}/echo`)).status === 502,
+    );
+    socket.send("still here");
+    await socket.received("still here");
+    socket.socket.close();
+    await socket.end();
+    await until(
+      "a place",
+      async () => (await HttpStream.whole(`${installation.url}/echo`)).status === 200,
+    );
+    expect(installation.runner.output).not.toContain("need a restart");
   });
 
   test("when they cannot be used, then what was in force stays in force", async () => {

@@ -1,4 +1,10 @@
-import { endpoints, httpclientSettings, proxySettings, requireEndpoints } from "@pushpin/config";
+import {
+  endpoints,
+  type HttpclientSettings,
+  httpclientSettings,
+  proxySettings,
+  requireEndpoints,
+} from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { ResponderSockets } from "@pushpin/zhttp/sockets";
 import { AddressPolicy } from "./shell/address-policy.ts";
@@ -24,8 +30,7 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
       }),
       http2: settings.http2,
       connectTimeoutMs: settings.connect_timeout,
-      timeoutMs: settings.timeout * 1000,
-      exchangesMax: settings.max_open_requests,
+      ...limitsOf(settings),
     },
     clock,
     log,
@@ -43,9 +48,17 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
   });
   sockets.announce();
   return {
+    // Not its policy: connections that are open already would escape it.
+    reload: (fresh) => {
+      if (fresh !== undefined) engine.configure(limitsOf(fresh.read(httpclientSettings)));
+    },
     async stop() {
       await engine.stop(GRACE_MS);
       await sockets.close();
     },
   };
+}
+
+function limitsOf(settings: HttpclientSettings) {
+  return { timeoutMs: settings.timeout * 1000, exchangesMax: settings.max_open_requests };
 }

@@ -41,12 +41,14 @@ export const httpclientSettings = section("httpclient", {
       "Name lookup, connection and TLS handshake of a backend take no longer than this together.",
   }),
   timeout: integer({
+    isLive: true,
     default: 1800,
     min: 1,
     unit: "s",
     about: "A backend that transfers nothing for this long is given up.",
   }),
   max_open_requests: integer({
+    isLive: true,
     default: 100_000,
     min: 1,
     unit: "requests",

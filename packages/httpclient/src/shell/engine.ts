@@ -60,7 +60,7 @@ export class Engine {
   readonly pool: ClientPool;
   /** Sessions refused because there were too many. */
   refused = 0;
-  readonly #options: EngineOptions;
+  #options: EngineOptions;
   readonly #sockets: () => ResponderSockets;
   readonly #exchanges = new Map<string, Exchange>();
   readonly #keepAlive = new KeepAliveSchedule<Exchange>();
@@ -96,6 +96,11 @@ export class Engine {
 
   openExchanges(): Exchange[] {
     return [...this.#exchanges.values()];
+  }
+
+  /** Other limits from now on. */
+  configure(limits: Pick<EngineOptions, "timeoutMs" | "exchangesMax">): void {
+    this.#options = { ...this.#options, ...limits };
   }
 
   /** The first packet of a session. */
