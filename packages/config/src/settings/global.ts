@@ -106,7 +106,9 @@ export const runnerSettings = section("runner", {
     min: 1,
     max: 10_000_000,
     unit: "connections",
-    about: "Client connections at a time; more wait until one has gone.",
+    about:
+      "Client connections at a time; more wait until one has gone. Several connection managers " +
+      "have equal shares.",
   }),
   allow_compression: boolean({ isLive: true,
     default: false,
@@ -152,7 +154,8 @@ export const runnerSettings = section("runner", {
   client_maxconn_per_address: integer({
     default: -1,
     unit: "connections",
-    about: "Client connections from one address; -1 is without end.",
+    about:
+      "Client connections from one address, or from one IPv6 network of 64 bits; -1 is without end.",
   }),
   client_pipeline_max: integer({ isLive: true,
     default: 16,

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { clientNetwork } from "../core/client-network.ts";
 import type { Origin } from "./client-connection.ts";
 
 /** Limit: clients that wait, unread, for a place; more are closed at once. */
@@ -47,13 +48,14 @@ export class Admission {
   isAllowed(socket: Socket, origin: Origin): boolean {
     const { perAddressMax } = this.#options;
     if (perAddressMax <= 0 || origin.address === "") return true;
-    const count = this.#perAddress.get(origin.address) ?? 0;
+    const network = clientNetwork(origin.address);
+    const count = this.#perAddress.get(network) ?? 0;
     if (count >= perAddressMax) {
       this.#options.onRefused("too many clients of one address");
       return false;
     }
-    this.#perAddress.set(origin.address, count + 1);
-    (socket as Counted).admittedAs = origin.address;
+    this.#perAddress.set(network, count + 1);
+    (socket as Counted).admittedAs = network;
     return true;
   }
 
