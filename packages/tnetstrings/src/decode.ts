@@ -56,11 +56,12 @@ class Reader {
   read(start: number, limit: number, depth: number): Tnet | undefined {
     this.#elementsLeft -= 1;
     if (this.#elementsLeft < 0) return this.#fail("too many elements", start);
+    const text = this.#text;
     let at = start;
     let length = 0;
     for (; ; at += 1) {
       if (at >= limit) return this.#fail("truncated length", start);
-      const code = this.#byte(at);
+      const code = text !== undefined ? text.charCodeAt(at) : this.#byte(at);
       if (code === COLON) break;
       if (code < 0x30 || code > 0x39 || at - start >= 10) return this.#fail("bad length", start);
       length = length * 10 + (code - 0x30);
@@ -70,8 +71,9 @@ class Reader {
     const to = from + length;
     if (to >= limit) return this.#fail("truncated element", start);
     this.end = to + 1;
-    switch (this.#byte(to)) {
+    switch (text !== undefined ? text.charCodeAt(to) : this.#byte(to)) {
       case 0x2c: // ,
+        if (text !== undefined && length <= VIEW_THRESHOLD_BYTES) return text.substring(from, to);
         return this.#bytes(from, to);
       case 0x23: // #
         return this.#integer(from, to);
@@ -106,10 +108,24 @@ class Reader {
   }
 
   #integer(from: number, to: number): number | undefined {
+    const short = this.#shortInteger(from, to);
+    if (short >= 0) return short;
     const text = this.#slice(from, Math.min(to, from + 24));
     if (to - from > 20 || !/^-?\d+$/.test(text)) return this.#fail("bad integer", from);
     const value = Number(text);
     return Object.is(value, -0) ? 0 : value;
+  }
+
+  /** Up to 15 digits without a sign, as almost all integers are; -1 for anything else. */
+  #shortInteger(from: number, to: number): number {
+    if (to === from || to - from > 15) return -1;
+    let value = 0;
+    for (let i = from; i < to; i += 1) {
+      const digit = this.#byte(i) - 0x30;
+      if (digit < 0 || digit > 9) return -1;
+      value = value * 10 + digit;
+    }
+    return value;
   }
 
   #float(from: number, to: number): number | undefined {

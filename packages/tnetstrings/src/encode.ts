@@ -1,4 +1,4 @@
-import { type Bytes, toBuffer } from "./bytes.ts";
+import { type Bytes, toBuffer, VIEW_THRESHOLD_BYTES } from "./bytes.ts";
 
 /** What can be written. Absent (undefined) members of a record are left out. */
 export type TnetInput =
@@ -55,23 +55,65 @@ export class ByteWriter {
 
 /** Encodes one value. Integers get `#`, other numbers `^`, byte strings and views `,`. */
 export function encode(value: TnetInput): Buffer {
+  hasLargeView = false;
+  const text = write(value, VIEW_THRESHOLD_BYTES);
+  return hasLargeView ? encodeInParts(value) : Buffer.from(text, "latin1");
+}
+
+/** The same as a byte string; views are copied, so it is for small values. */
+export function encodeText(value: TnetInput): string {
+  return write(value, Number.POSITIVE_INFINITY);
+}
+
+/** Set by `write`: it met a view that is too large to become text, and what it returns is of no use. */
+let hasLargeView = false;
+
+function write(value: TnetInput, viewMaxBytes: number): string {
+  switch (typeof value) {
+    case "string":
+      return `${lengthPrefix(value.length)}${value},`;
+    case "number":
+      return writeNumber(value);
+    case "boolean":
+      return value ? "4:true!" : "5:false!";
+    default:
+  }
+  if (value === null) return "0:~";
+  let out = "";
+  if (Array.isArray(value)) {
+    for (const one of value as readonly TnetInput[]) out += write(one, viewMaxBytes);
+    return `${lengthPrefix(out.length)}${out}]`;
+  }
+  if (value instanceof Uint8Array) {
+    if (value.length <= viewMaxBytes) return encodeByteString(toBuffer(value).toString("latin1"));
+    hasLargeView = true;
+    return "";
+  }
+  if (value instanceof Map) {
+    for (const [key, one] of value as ReadonlyMap<string, TnetInput | undefined>)
+      if (one !== undefined) out += encodeByteString(key) + write(one, viewMaxBytes);
+  } else {
+    const record = value as { readonly [key: string]: TnetInput | undefined };
+    for (const key in record) {
+      const one = record[key];
+      if (one !== undefined) out += encodeByteString(key) + write(one, viewMaxBytes);
+    }
+  }
+  return `${lengthPrefix(out.length)}${out}}`;
+}
+
+function writeNumber(value: number): string {
+  const digits = String(value);
+  return `${lengthPrefix(digits.length)}${digits}${Number.isInteger(value) ? "#" : "^"}`;
+}
+
+/** For values with large views, which are copied once, into the frame. */
+function encodeInParts(value: TnetInput): Buffer {
   const parts: Bytes[] = [];
   writeBackwards(parts, value);
   const writer = new ByteWriter();
   for (let i = parts.length - 1; i >= 0; i -= 1) writer.add(parts[i] as Bytes);
   return writer.take();
-}
-
-/** The same as a byte string; large views are copied, so it is for small values. */
-export function encodeText(value: TnetInput): string {
-  const parts: Bytes[] = [];
-  writeBackwards(parts, value);
-  let text = "";
-  for (let i = parts.length - 1; i >= 0; i -= 1) {
-    const part = parts[i] as Bytes;
-    text += typeof part === "string" ? part : toBuffer(part).toString("latin1");
-  }
-  return text;
 }
 
 /** `<n>:` for small n, prebuilt. */
@@ -94,8 +136,7 @@ function writeBackwards(parts: Bytes[], value: TnetInput): number {
     return text.length;
   }
   if (typeof value === "number") {
-    const digits = String(value);
-    const text = `${lengthPrefix(digits.length)}${digits}${Number.isInteger(value) ? "#" : "^"}`;
+    const text = writeNumber(value);
     parts.push(text);
     return text.length;
   }
