@@ -46,7 +46,8 @@ describe("given docs/limits.md", () => {
     const inCode = new Set<string>();
     for (const path of SOURCES) {
       const text = read(path);
-      for (const [, name = ""] of text.matchAll(/\/\/ Limit: ([A-Z][A-Z0-9_]+)\b/g)) inCode.add(name);
+      for (const [, name = ""] of text.matchAll(/\/\/ Limit: ([A-Z][A-Z0-9_]+)\b/g))
+        inCode.add(name);
       for (const [, name = ""] of text.matchAll(
         /\/\*\*(?:\s|\*(?!\/))*Limit: (?:(?!\*\/)[^])*\*\/\s*(?:export )?const ([A-Z0-9_]+) =/g,
       ))
@@ -107,7 +108,9 @@ describe("given docs/config-reference.md", () => {
       .join("\n");
     const used = keys
       .filter(({ key }) =>
-        keys.filter((other) => other.key === key).every(({ setting }) => setting.about.startsWith("Not used")),
+        keys
+          .filter((other) => other.key === key)
+          .every(({ setting }) => setting.about.startsWith("Not used")),
       )
       .filter(({ key }) => new RegExp(`[.{,]\\s*${key}\\b`).test(text))
       .map(({ key }) => key);

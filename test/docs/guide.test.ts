@@ -109,27 +109,35 @@ describe.each(LANGUAGES)("given the guide's backend in $mark", (language) => {
     expect(other.status).toBe(403);
   });
 
-  test.runIf(isThere)("when something is said, then streams, polls and WebSockets have it", async () => {
-    const stream = await HttpStream.open(`${installation.url}/stream`);
-    await stream.received("event: open");
-    expect(stream.headers["content-type"]).toMatch(/^text\/event-stream/);
-    const socket = await SocketClient.open(`${installation.url.replace("http", "ws")}/ws`);
-    socket.send("again");
-    await socket.received("again");
-    const poll = HttpStream.whole(`${installation.url}/poll`);
-    let answer: HttpStream | undefined;
-    void poll.then((one) => {
-      answer = one;
-    });
-    // The poll may not be held yet when the first is published.
-    await until("everybody to have it", async () => {
-      const said = await HttpStream.whole(`${installation.url}/say`, { method: "POST", body: "hello" });
-      expect([said.status, said.text]).toEqual([200, "said\n"]);
-      return stream.text.includes("data: hello\n\n") && socket.messages.includes("hello") && answer;
-    });
-    expect(answer?.text).toBe("hello\n");
-    socket.socket.close(1000, "done");
-    expect(await socket.end()).toEqual({ code: 1000, reason: "done" });
-    stream.close();
-  });
+  test.runIf(isThere)(
+    "when something is said, then streams, polls and WebSockets have it",
+    async () => {
+      const stream = await HttpStream.open(`${installation.url}/stream`);
+      await stream.received("event: open");
+      expect(stream.headers["content-type"]).toMatch(/^text\/event-stream/);
+      const socket = await SocketClient.open(`${installation.url.replace("http", "ws")}/ws`);
+      socket.send("again");
+      await socket.received("again");
+      const poll = HttpStream.whole(`${installation.url}/poll`);
+      let answer: HttpStream | undefined;
+      void poll.then((one) => {
+        answer = one;
+      });
+      // The poll may not be held yet when the first is published.
+      await until("everybody to have it", async () => {
+        const said = await HttpStream.whole(`${installation.url}/say`, {
+          method: "POST",
+          body: "hello",
+        });
+        expect([said.status, said.text]).toEqual([200, "said\n"]);
+        return (
+          stream.text.includes("data: hello\n\n") && socket.messages.includes("hello") && answer
+        );
+      });
+      expect(answer?.text).toBe("hello\n");
+      socket.socket.close(1000, "done");
+      expect(await socket.end()).toEqual({ code: 1000, reason: "done" });
+      stream.close();
+    },
+  );
 });

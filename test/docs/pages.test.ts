@@ -29,7 +29,8 @@ const SAID: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   "docs/quick-start.md": [
     /Hello from the Pushpin test handler/,
-    /\[stream opened\]/, /^hello$/m,
+    /\[stream opened\]/,
+    /^hello$/m,
     /what time is it\?/,
     /^\d\d:\d\d:\d\d$/m,
   ],
@@ -63,7 +64,8 @@ const FAULTS = /command not found|No such file|Traceback|^Error|syntax error|Add
 
 describe("given the code blocks of the pages", () => {
   test("when one has a kind, then there is a test for blocks of this kind", () => {
-    const kinds = /^(?:sh|sh admin|json|json instruct|ini|routes|frame|text|js|python|php|perl|systemd|dockerfile)$/;
+    const kinds =
+      /^(?:sh|sh admin|json|json instruct|ini|routes|frame|text|js|python|php|perl|systemd|dockerfile)$/;
     const unknown = PAGES.flatMap((page) =>
       blocksOf(page)
         .filter(({ kind }) => !kinds.test(kind))
@@ -128,10 +130,15 @@ describe.each(Object.keys(SAID))("given the commands of %s", (page) => {
   }, 60_000);
   afterAll(() => sandbox?.stop());
 
-  test.runIf(isThere)("when they are pasted, then they do what the page says", async () => {
-    let said = "";
-    for (const { kind, text } of blocksOf(page)) if (kind === "sh") said += await sandbox.run(text);
-    for (const pattern of SAID[page] ?? []) expect(said).toMatch(pattern);
-    expect(said).not.toMatch(FAULTS);
-  }, 120_000);
+  test.runIf(isThere)(
+    "when they are pasted, then they do what the page says",
+    async () => {
+      let said = "";
+      for (const { kind, text } of blocksOf(page))
+        if (kind === "sh") said += await sandbox.run(text);
+      for (const pattern of SAID[page] ?? []) expect(said).toMatch(pattern);
+      expect(said).not.toMatch(FAULTS);
+    },
+    120_000,
+  );
 });

@@ -86,15 +86,19 @@ export class Sandbox {
   /** Everything that a block, pasted into a shell, writes. */
   run(block: string): Promise<string> {
     // Job control, as a terminal has it: pages end their background jobs by `kill %1`.
-    const shell = spawn("bash", ["-m", "-c", this.moved(block).replaceAll("npx pushpin", "pushpin")], {
-      cwd: this.directory,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: {
-        ...process.env,
-        PATH: `${join(this.directory, "bin")}${delimiter}${process.env["PATH"] ?? ""}`,
-        GRIP_URL: this.moved("http://localhost:5561"),
+    const shell = spawn(
+      "bash",
+      ["-m", "-c", this.moved(block).replaceAll("npx pushpin", "pushpin")],
+      {
+        cwd: this.directory,
+        stdio: ["ignore", "pipe", "pipe"],
+        env: {
+          ...process.env,
+          PATH: `${join(this.directory, "bin")}${delimiter}${process.env["PATH"] ?? ""}`,
+          GRIP_URL: this.moved("http://localhost:5561"),
+        },
       },
-    });
+    );
     let out = "";
     for (const stream of [shell.stdout, shell.stderr])
       stream.on("data", (data: Buffer) => {
