@@ -62,6 +62,17 @@ describe("given headers of a client", () => {
     expect(out.length).toBe(6);
   });
 
+  test("when they look like ours to a backend that knows no difference between _ and -, then they stop here", () => {
+    const out = transform(
+      ["Grip_Sig", "x", "GRIP_FEATURE", "x", "X_Forwarded_For", "1.1.1.1", "X-Forwarded_For", "1.1.1.1", "My_Header", "kept"],
+      "h o:1",
+      { forwardedFor: ["append"] },
+    );
+    expect(out.slice(0, 4)).toEqual(["My_Header", "kept", "Grip-Sig", "sig"]);
+    expect(out.filter((one) => one.includes("_"))).toEqual(["My_Header"]);
+    expect(out.slice(-2)).toEqual(["X-Forwarded-For", "127.0.0.1"]);
+  });
+
   test("proxy R25: when the route sets headers, then they replace, and an empty value removes", () => {
     const out = transform(
       ["User-Agent", "u", "X-Foo", "old"],

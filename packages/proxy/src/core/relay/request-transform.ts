@@ -108,6 +108,7 @@ export function transformHeaders(
     if (lower === "pushpin-route" && settings.acceptPushpinRoute) continue;
     if (lower.startsWith("grip-") && !input.trustedClient && !input.isInternal) continue;
     if (lower === "x-forwarded-for" || lower === EXPLAIN_HEADER) continue;
+    if (isLookalike(lower) && !input.trustedClient && !input.isInternal) continue;
     if (lower === "cdn-loop" && settings.cdnLoop !== "") continue;
     if (stripProtocol && (lower === "x-forwarded-proto" || lower === "x-forwarded-protocol"))
       continue;
@@ -135,6 +136,16 @@ export function transformHeaders(
   );
   if (forwarded.length > 0) out.push("X-Forwarded-For", forwarded.join(", "));
   return out;
+}
+
+/**
+ * `Grip_Sig`, `X_Forwarded_For`: backends that get headers as environment variables (CGI, WSGI,
+ * PHP, Rack) cannot tell these from what we say.
+ */
+function isLookalike(lower: string): boolean {
+  if (!lower.includes("_")) return false;
+  const name = lower.replaceAll("_", "-");
+  return name.startsWith("grip-") || name.startsWith("x-forwarded-");
 }
 
 /** Copies what the client sent under marked names, behind everything else (proxy.md 3.8). */
