@@ -47,6 +47,7 @@ const SAID: Readonly<Record<string, readonly RegExp[]>> = {
   "docs/operations.md": [
     /^message_rate=500 +; environment PUSHPIN_HANDLER_MESSAGE_RATE$/m,
     /0 errors/,
+    /^still here$/m,
     /^ready\nhandler: ok$/m,
     /^message .*test/m,
     /"publish-pull": ?"tcp:/,
