@@ -218,6 +218,7 @@ async function openPublic(
       await RpcServer.open({
         ...shared,
         addr: { specs: settings.command_spec, mode: "bind" },
+        answersAll: true,
         onRequest: events.onCommand,
       }),
     );

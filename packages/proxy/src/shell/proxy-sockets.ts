@@ -93,6 +93,7 @@ export class ProxySockets implements EngineSockets {
         await RpcServer.open({
           ...shared,
           addr: bind(endpoints.proxyCommand),
+          answersAll: true,
           onRequest: (method, args, _from, reply) =>
             reply(runCommand(engine, () => opened?.links(), method, args)),
         }),

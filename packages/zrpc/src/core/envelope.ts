@@ -11,7 +11,7 @@ import {
   type TnetMap,
 } from "@pushpin/tnetstrings";
 
-/** A question: `{id?, from?, method, args?}`; without an id there is no answer. */
+/** A question: `{id?, from?, method, args?}`; without an id it may be one that wants no answer. */
 export interface RpcRequest {
   readonly id: string | undefined;
   readonly from: string | undefined;
@@ -50,7 +50,8 @@ export function decodeRequest(frame: Uint8Array): Result<RpcRequest> {
   return fields.error === undefined ? ok(request) : fail(fields.error);
 }
 
-export function encodeResponse(id: string, reply: RpcReply): Buffer {
+/** The answer has an id if the question had one. */
+export function encodeResponse(id: string | undefined, reply: RpcReply): Buffer {
   if (reply.success) return encode({ id, success: true, value: reply.value });
   return encode({ id, success: false, condition: reply.condition, value: reply.value });
 }

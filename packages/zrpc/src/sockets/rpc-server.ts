@@ -15,10 +15,12 @@ export class RpcServer {
   malformed = 0;
   readonly #onRequest: OnRequest;
   readonly #log: Logger;
+  readonly #answersAll: boolean;
   #socket!: ZmqSocket;
 
-  private constructor(onRequest: OnRequest, log: Logger) {
+  private constructor(onRequest: OnRequest, log: Logger, answersAll: boolean) {
     this.#onRequest = onRequest;
+    this.#answersAll = answersAll;
     this.#log = log;
   }
 
@@ -26,9 +28,15 @@ export class RpcServer {
     readonly addr: { readonly specs: readonly string[]; readonly mode: "bind" | "connect" };
     readonly ipcFileMode?: number;
     readonly log: Logger;
+    /** Tools ask over REQ sockets, often without an id, and wait: a request without one is answered too. */
+    readonly answersAll?: boolean;
     readonly onRequest: OnRequest;
   }): Promise<RpcServer> {
-    const server = new RpcServer(options.onRequest, options.log);
+    const server = new RpcServer(
+      options.onRequest,
+      options.log,
+      options.answersAll ?? false,
+    );
     server.#socket = await ZmqSocket.open({
       type: "router",
       ...options.addr,
@@ -66,7 +74,8 @@ export class RpcServer {
     }
     const { id, method, args, from } = decoded.value;
     this.#onRequest(method, args, from, (reply) => {
-      if (id !== undefined) this.#socket.send([...envelope, encodeResponse(id, reply)]);
+      if (id !== undefined || this.#answersAll)
+        this.#socket.send([...envelope, encodeResponse(id, reply)]);
     });
   }
 }
