@@ -39,6 +39,8 @@ export interface SocketOptions {
   readonly tcpKeepAlive?: boolean;
   /** PUSH and DEALER: messages that wait while no peer takes any. Default `OVERFLOW_MAX`. */
   readonly overflowMax?: number;
+  /** Nothing is delivered before `resume()`; what arrives waits. */
+  readonly isPaused?: boolean;
   readonly onMessage?: (frames: Buffer[]) => void;
   /** XPUB: a peer's subscription came or went. */
   readonly onSubscription?: (topic: string, present: boolean) => void;
@@ -87,6 +89,7 @@ export class ZmqSocket {
   static async open(options: SocketOptions): Promise<ZmqSocket> {
     const native = createNative(options);
     const socket = new ZmqSocket(native, options);
+    if (options.isPaused) socket.pause();
     // A receive is pending before any peer can come: a bound SUB otherwise sleeps through its coming,
     // and never tells it what it wants.
     if (options.onMessage !== undefined || options.onSubscription !== undefined)
@@ -211,6 +214,8 @@ export class ZmqSocket {
     let startedMs = performance.now();
     try {
       for await (const frames of native) {
+        if (this.#paused !== undefined) await this.#paused.until;
+        if (this.#closed) return;
         try {
           if (onSubscription !== undefined) noteSubscription(frames, onSubscription);
           else onMessage?.(frames);
@@ -220,7 +225,6 @@ export class ZmqSocket {
             throw error;
           });
         }
-        if (this.#paused !== undefined) await this.#paused.until;
         left -= 1;
         if (left === 0 || (left % 16 === 0 && performance.now() - startedMs > RECEIVE_BUDGET_MS)) {
           await new Promise((resolve) => setImmediate(resolve));

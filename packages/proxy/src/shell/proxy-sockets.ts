@@ -109,6 +109,7 @@ export class ProxySockets implements EngineSockets {
       internal = await ResponderSockets.open({
         ...shared,
         instanceId,
+        waitsForStart: true,
         pull: bind(endpoints.intreqIn),
         stream: bind(endpoints.intreqInStream),
         pub: bind(endpoints.intreqOut),
@@ -119,6 +120,7 @@ export class ProxySockets implements EngineSockets {
     const zhttpTargets = new ZhttpTargets(instanceId, log, (packet) => engine.packet(packet));
     const backends = await InitiatorSockets.open({
       instanceId,
+      waitsForStart: true,
       push: connect(endpoints.clientOut),
       stream: connect(endpoints.clientOutStream),
       sub: connect(endpoints.clientIn),
@@ -129,6 +131,7 @@ export class ProxySockets implements EngineSockets {
     });
     const clients = await ResponderSockets.open({
       instanceId,
+      waitsForStart: true,
       pull: connect(endpoints.connmgrIn),
       stream: connect(endpoints.connmgrInStream),
       pub: connect(endpoints.connmgrOut),
@@ -146,6 +149,10 @@ export class ProxySockets implements EngineSockets {
       siblings,
       others,
     );
+    // The engine knows them all by then.
+    setImmediate(() => {
+      for (const one of [internal, backends, clients]) one?.start();
+    });
     return opened;
   }
 

@@ -25,6 +25,8 @@ export interface InitiatorSocketsOptions {
   readonly batchFirst?: boolean;
   readonly pushHwm?: number;
   readonly ipcFileMode?: number;
+  /** Packets are delivered after `start()` only, where others of the owner have yet to be opened. */
+  readonly waitsForStart?: boolean;
   readonly log: Logger;
   readonly onPacket: (packet: Packet) => void;
   /** A responder has started: it takes the place of the one that had its role and slot before. */
@@ -73,6 +75,7 @@ export class InitiatorSockets {
         sockets.responders = count;
       },
       subscribe: [`${instanceId} `, `${BATCH_TOPIC}${instanceId}`],
+      isPaused: true,
       onMessage: (frames) => sockets.#received(frames[0], instanceId.length + 1),
     });
     sockets.#stream = await ZmqSocket.open({
@@ -82,6 +85,7 @@ export class InitiatorSockets {
       immediate: options.stream.mode === "connect",
       lingerMs: 500,
       ...(options.identityOnStream === false ? {} : { identity: instanceId }),
+      isPaused: true,
       onMessage: (frames) => sockets.#received(frames[frames.length - 1], 0),
       onUnroutable: (frames) =>
         options.onUnroutable?.(Buffer.from(frames[0] ?? EMPTY).toString("latin1")),
@@ -95,7 +99,15 @@ export class InitiatorSockets {
         sockets.departures += 1;
       },
     });
+    // Whoever waits for us has us then: answers to packets may go out at once.
+    if (!options.waitsForStart) setImmediate(() => sockets.start());
     return sockets;
+  }
+
+  /** From now on packets are delivered; those that came before have waited. */
+  start(): void {
+    this.#sub.resume();
+    this.#stream.resume();
   }
 
   /** First packets given up because nobody took them. */

@@ -14,6 +14,8 @@ export interface ResponderSocketsOptions {
   readonly stream: SocketAddress;
   readonly pub: SocketAddress;
   readonly ipcFileMode?: number;
+  /** Packets are delivered after `start()` only, where others of the owner have yet to be opened. */
+  readonly waitsForStart?: boolean;
   readonly log: Logger;
   readonly onFirst: (packet: Packet) => void;
   readonly onPacket: (packet: Packet) => void;
@@ -81,6 +83,7 @@ export class ResponderSockets {
       // A connecting ROUTER otherwise keeps the name of the peer that was there first.
       immediate: options.stream.mode === "connect",
       lingerMs: 500,
+      isPaused: true,
       onMessage: (frames) => sockets.#received(frames[frames.length - 1], options.onPacket),
     });
     if (options.pull !== undefined) {
@@ -89,10 +92,19 @@ export class ResponderSockets {
         type: "pull",
         ...options.pull,
         receiveHwm: 100,
+        isPaused: true,
         onMessage: (frames) => sockets.#received(frames[0], options.onFirst),
       });
     }
+    // Whoever waits for us has us then: answers to packets may go out at once.
+    if (!options.waitsForStart) setImmediate(() => sockets.start());
     return sockets;
+  }
+
+  /** From now on packets are delivered; those that came before have waited. */
+  start(): void {
+    this.#stream.resume();
+    this.#pull?.resume();
   }
 
   /** Sends to the initiator `to`; over the stream ROUTER where it offered that. */
