@@ -46,6 +46,14 @@ const UNITS = [
   [/_PER_SECOND$/, "per second"],
   [/DEPTH/, "levels"],
   [/CACHED_TOKENS/, "tokens"],
+  [/^KNOWN_MAX/, "names"],
+  [/^LOGS_MAX/, "proxies"],
+  [/CONTROL_KEPT|CONNECTIONS_COUNTED/, "connections"],
+  [/ROWS_COUNTED/, "rows"],
+  [/SUBSCRIPTIONS_KNOWN/, "subscriptions"],
+  [/MISMATCHES_SHOWN/, "rules"],
+  [/^REPLACED_MAX/, "ids"],
+  [/HELD_FIRST/, "packets"],
   [/ID_CACHE/, "ids"],
   [/LAST_IDS/, "channels"],
   [/ID_LIST|UPDATES_PER_ACTION/, "sessions"],
@@ -78,7 +86,9 @@ function valueOf({ where, name, value }) {
 function partsOf({ where, name, about }) {
   const text = about.replace(/\.?\s*Unit: [^;.]+/, "").replace(/\.$/, "");
   const [, what, said] = /^(.*?)(?:[;.] (.*))?$/.exec(text);
-  const outcome = OUTCOMES[`${where} ${name}`] ?? said;
+  const outcome =
+    OUTCOMES[`${where} ${name}`] ??
+    said?.replace(/^(?:beyond it|beyond|above it|above|then),? /, "");
   return { what, outcome };
 }
 
