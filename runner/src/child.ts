@@ -40,6 +40,8 @@ export interface ChildOptions {
 
 /** A child that was told to stop and has not is ended by force after this. */
 export const KILL_AFTER_MS = 4000;
+/** A child that was asked to leave and has not is ended by force after this. */
+const REPLACE_TIMEOUT_MS = 15_000;
 /** How often an adopted child, which is not ours to wait for, is looked at. */
 const WATCH_ADOPTED_MS = 200;
 /** How often a child that does not tell is asked whether it is ready. */
@@ -68,6 +70,8 @@ export class Child {
   #reason: string | undefined;
   #forced = false;
   #endedBadly = false;
+  /** It was asked to leave its place to a new process. */
+  #isReplaced = false;
   #becameReady: () => void = () => {};
   /** Settles when the child has said for the first time that all its sockets are open. */
   readonly ready: Promise<void>;
@@ -173,6 +177,21 @@ export class Child {
     return !this.#endedBadly;
   }
 
+  /** Lets a new process take the place of the running one. Resolves when it is ready. */
+  async replace(): Promise<void> {
+    const phase = this.#phase;
+    if (this.#stopping || (phase.name !== "running" && phase.name !== "adopted")) return;
+    this.#isReplaced = true;
+    const ready = new Promise<void>((resolve) => {
+      this.#becameReady = resolve;
+    });
+    this.#options.log.info(`replacing ${this.name}`);
+    this.signal("SIGUSR2");
+    const force = setTimeout(() => this.signal("SIGKILL"), REPLACE_TIMEOUT_MS);
+    await ready;
+    clearTimeout(force);
+  }
+
   /** Ends it at once. */
   kill(): void {
     this.#stopping = true;
@@ -241,6 +260,11 @@ export class Child {
   }
 
   #ended(why: string, startedMs: number): void {
+    if (this.#isReplaced) {
+      this.#isReplaced = false;
+      this.start();
+      return;
+    }
     const { log, name, restart, onLost } = this.#options;
     if (!this.#everReady) {
       log.error(why.startsWith("Error running") ? `${name}: ${why}` : `${name}: failed to start: ${why}`);

@@ -3,6 +3,7 @@ import { levelOf, loadConfig } from "@pushpin/config";
 import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
 import { parseRunnerArguments, type RunnerArguments } from "./arguments.ts";
 import { showConfig } from "./config-command.ts";
+import { restart } from "./restart-command.ts";
 import { findConfigFile, loadOptionsOf, makeDirectory, makePlan } from "./plan.ts";
 import { Supervisor } from "./supervisor.ts";
 import { runTool } from "./tools.ts";
@@ -12,7 +13,7 @@ process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 
 const argv = process.argv.slice(2);
-const toolStatus = argv[0] === "config" ? showConfig(argv.slice(1)) : await runTool(argv);
+const toolStatus = await runCommand(argv);
 if (toolStatus !== undefined) process.exitCode = toolStatus;
 else {
   const parsed = parseRunnerArguments(argv, packageVersion());
@@ -20,6 +21,13 @@ else {
     (parsed.code === 0 ? process.stdout : process.stderr).write(`${parsed.text}\n`);
     process.exitCode = parsed.code;
   } else await run(parsed.arguments);
+}
+
+/** Undefined where the arguments name no command: then all processes are run. */
+async function runCommand([name = "", ...rest]: readonly string[]): Promise<number | undefined> {
+  if (name === "config") return showConfig(rest);
+  if (name === "restart") return restart(rest, packageVersion());
+  return runTool([name, ...rest]);
 }
 
 function packageVersion(): string {

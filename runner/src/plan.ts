@@ -159,6 +159,11 @@ export function fileNameOfWorker(worker: Worker, { filePrefix }: Plan): string {
   return `${filePrefix}${fileNameOf(service)}${slot === 0 ? "" : `-${slot}`}`;
 }
 
+/** Says which process a restart is asked of. */
+export function runnerPidFile({ rundir, filePrefix }: Pick<Plan, "rundir" | "filePrefix">): string {
+  return join(rundir, `${filePrefix}runner.pid`);
+}
+
 /** How the configuration is read with these arguments, now and when it is compared later. */
 export function loadOptionsOf(file: string, args: RunnerArguments): LoadOptions {
   return {

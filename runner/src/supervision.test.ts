@@ -32,7 +32,7 @@ function pidsOf({ directory }: Installation): Map<string, number> {
   const run = join(directory, "run");
   const pids = new Map<string, number>();
   if (!existsSync(run)) return pids;
-  for (const name of readdirSync(run).filter((one) => one.endsWith(".pid")))
+  for (const name of readdirSync(run).filter((one) => /(?<!runner)\.pid$/.test(one)))
     pids.set(name, Number(readFileSync(join(run, name), "utf8")));
   return pids;
 }

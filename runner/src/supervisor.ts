@@ -1,3 +1,4 @@
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Config,
@@ -30,6 +31,7 @@ import {
   loadOptionsOf,
   mongrel2Plan,
   type Plan,
+  runnerPidFile,
   type Worker,
 } from "./plan.ts";
 import { findLeftBehind, fingerprintOf, isAlive } from "./running-child.ts";
@@ -54,6 +56,7 @@ export class Supervisor {
   #config: Config;
   #stopping = false;
   #isMongrel2Loaded = false;
+  #isReplacing = false;
 
   constructor(plan: Plan, config: Config, args: RunnerArguments, log: LogFile) {
     this.#plan = plan;
@@ -68,6 +71,8 @@ export class Supervisor {
     process.on("SIGTERM", () => this.#onStopSignal());
     process.on("SIGINT", () => this.#onStopSignal());
     process.on("SIGHUP", () => this.#reload());
+    process.on("SIGUSR2", () => void this.#replaceAll());
+    writeFileSync(runnerPidFile(this.#plan), `${process.pid}\n`);
     for (const { child, pidFile, fingerprint } of this.#children) {
       const left = findLeftBehind(pidFile, fingerprint);
       if (left.kind === "same") {
@@ -192,6 +197,19 @@ export class Supervisor {
     this.#exit(0);
   }
 
+  /**
+   * A new process in the place of each, one after the other, while clients stay. Connection managers
+   * are not replaced: their clients would go with them.
+   */
+  async #replaceAll(): Promise<void> {
+    if (this.#stopping || this.#isReplacing) return;
+    this.#isReplacing = true;
+    this.#log.info("restarting all but the connection managers");
+    for (const { child, service } of this.#children) if (service !== "connmgr") await child.replace();
+    this.#isReplacing = false;
+    this.#log.info("restarted");
+  }
+
   #reload(): void {
     this.#log.info("reloading");
     this.#log.reopen();
@@ -224,6 +242,7 @@ export class Supervisor {
   }
 
   #exit(code: number): void {
+    rmSync(runnerPidFile(this.#plan), { force: true });
     this.#log.close();
     process.exit(code);
   }

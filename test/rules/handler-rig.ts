@@ -119,7 +119,7 @@ export class HandlerRig {
           for (const item of packet.value.items) this.control.push({ ...item, to });
         },
         isProxyThere: () => true,
-        proxyDepartures: () => 0,
+        proxyEpochs: () => ({ epoch: 0, lostEpoch: 0 }),
         requestFirst: (packet) =>
           this.asked.push({
             packet,

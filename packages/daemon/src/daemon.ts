@@ -20,6 +20,21 @@ import { type DaemonArguments, parseArguments } from "./arguments.ts";
 /** A process that takes longer than this to stop ends anyway. */
 export const STOP_TIMEOUT_MS = 4000;
 
+/** Limit: time a process that is replaced gives what only it can finish; then that fails. Unit: ms. */
+export const LEAVE_MAX_MS = 10_000;
+/** What is on its way to us when we say that we leave has arrived after this. */
+const LEAVE_QUIET_MS = 200;
+
+/** Waits until nothing is under way any more, as far as that takes a bounded time. */
+export async function untilQuiet(isQuiet: () => boolean): Promise<void> {
+  const startMs = performance.now();
+  for (;;) {
+    const passedMs = performance.now() - startMs;
+    if (passedMs > LEAVE_MAX_MS || (passedMs > LEAVE_QUIET_MS && isQuiet())) return; // Limit: LEAVE_MAX_MS
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 export interface DaemonContext {
   readonly config: Config;
   readonly log: LogFile;
@@ -33,6 +48,11 @@ export interface DaemonContext {
 export interface DaemonHandle {
   /** How long `stop` may take, where that is longer than for others. */
   readonly stopTimeoutMs?: number;
+  /**
+   * A successor takes our place at once: finishes what nobody else could, and leaves the rest as it
+   * is. Absent: as `stop`.
+   */
+  leave?(): Promise<void>;
   /** Ends everything orderly. */
   stop(): Promise<void> | void;
   /** SIGHUP, after the log was reopened; with the configuration as it is now, if it can be used. */
@@ -77,21 +97,31 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     process.exit(1);
   });
   let stopping = false;
-  const stop = () => {
-    if (stopping) process.exit(1);
+  const end = (text: string, how: () => Promise<void> | void, timeoutMs: number) => {
     stopping = true;
-    log.info("stopping...");
+    log.info(text);
     notifyServiceManager(["STOPPING=1"]);
     const finish = () => {
       log.close();
       process.exit(0);
     };
-    setTimeout(finish, Math.max(STOP_TIMEOUT_MS, handle.stopTimeoutMs ?? 0));
-    Promise.resolve(handle.stop()).then(finish, (error: unknown) => {
+    setTimeout(finish, timeoutMs);
+    Promise.resolve(how()).then(finish, (error: unknown) => {
       log.error("failed to stop orderly", { error });
       finish();
     });
   };
+  const stop = () => {
+    if (stopping) process.exit(1);
+    const timeoutMs = Math.max(STOP_TIMEOUT_MS, handle.stopTimeoutMs ?? 0);
+    end("stopping...", () => handle.stop(), timeoutMs);
+  };
+  process.on("SIGUSR2", () => {
+    if (stopping) return;
+    const { leave } = handle;
+    if (leave === undefined) stop();
+    else end("leaving to a successor", leave, LEAVE_MAX_MS + STOP_TIMEOUT_MS);
+  });
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
   process.on("SIGHUP", () => {

@@ -5,7 +5,7 @@ import {
   handlerSettings,
   requireEndpoints,
 } from "@pushpin/config";
-import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
+import { type DaemonContext, type DaemonHandle, runDaemon, untilQuiet } from "@pushpin/daemon";
 import type { Logger } from "@pushpin/log";
 import { StatsRecorder } from "@pushpin/stats";
 import { MetricsServer, parseMetricsAddress, StatsPublisher } from "@pushpin/stats/sockets";
@@ -81,6 +81,11 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   return {
     reload(fresh) {
       if (fresh !== undefined) engine.reload(fresh.read(handlerSettings));
+    },
+    async leave() {
+      await control?.close();
+      await untilQuiet(() => engine.isQuiet);
+      await Promise.all([sockets.close(), publisher?.close(), metrics?.close()]);
     },
     async stop() {
       await control?.close();

@@ -5,7 +5,7 @@ import {
   proxySettings,
   requireEndpoints,
 } from "@pushpin/config";
-import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
+import { type DaemonContext, type DaemonHandle, runDaemon, untilQuiet } from "@pushpin/daemon";
 import { ResponderSockets } from "@pushpin/zhttp/sockets";
 import { AddressPolicy } from "./shell/address-policy.ts";
 import { Engine } from "./shell/engine.ts";
@@ -51,6 +51,11 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
     // Not its policy: connections that are open already would escape it.
     reload: (fresh) => {
       if (fresh !== undefined) engine.configure(limitsOf(fresh.read(httpclientSettings)));
+    },
+    async leave() {
+      sockets.leave();
+      await untilQuiet(() => engine.openExchanges().every((one) => one.session.kind === "websocket"));
+      await sockets.close();
     },
     async stop() {
       await engine.stop(GRACE_MS);

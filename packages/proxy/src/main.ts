@@ -9,7 +9,7 @@ import {
   runnerSettings,
   workersOf,
 } from "@pushpin/config";
-import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
+import { type DaemonContext, type DaemonHandle, runDaemon, untilQuiet } from "@pushpin/daemon";
 import { StatsRecorder } from "@pushpin/stats";
 import { StatsPublisher } from "@pushpin/stats/sockets";
 import { RouteTable } from "./core/routes/route-table.ts";
@@ -97,6 +97,12 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
       if (fresh !== undefined)
         engine.reload(fresh.read(proxySettings), fresh.read(handlerSettings).share_all);
       if (routes.length === 0) file.load();
+    },
+    async leave() {
+      sockets?.clients.leave();
+      engine.leave();
+      await untilQuiet(() => engine.isQuiet);
+      await Promise.all([sockets?.close(), publisher?.close()]);
     },
     async stop() {
       file.close();

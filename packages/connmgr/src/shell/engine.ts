@@ -122,7 +122,7 @@ export class Engine {
       id: `0-${connection.slot}-${this.#generation.toString(16)}`,
       nowMs: this.#clock.nowMs(),
       credits: this.settings.windowBytes,
-      departures: this.#sockets().departures,
+      epoch: this.#sockets().epoch,
       offerRouter: true,
     });
     // The schedule reads `connection.session`, which the connection sets right after this.
@@ -146,8 +146,8 @@ export class Engine {
   /** What the start of `successor` means for one session. */
   succession(connection: ClientConnection, successor: string): "unconcerned" | "handed" | "lost" {
     const { session } = connection;
-    const { departures } = this.#sockets();
-    if (!this.#predecessors.isLost(session, successor, departures)) return "unconcerned";
+    const { lostEpoch } = this.#sockets();
+    if (!this.#predecessors.isLost(session, successor, lostEpoch)) return "unconcerned";
     if (!session.handTo(successor, this.#marks.get(session.peer))) return "lost";
     this.pump(connection);
     return "handed";

@@ -70,7 +70,7 @@ export class HandlerCore {
     const requests = new InternalRequests(settings.instanceId, settings.recoverConcurrency, {
       sendFirst: (packet) => outputs.requestFirst(packet),
       send: (to, packet) => outputs.requestFollowUp(to, packet),
-      departures: () => outputs.proxyDepartures(),
+      epochs: () => outputs.proxyEpochs(),
     });
     this.#network = new NetworkFilters(requests, wheel);
     const sequencer = new Sequencer<PublishItem>({

@@ -35,8 +35,8 @@ export interface RequestListener {
 export interface RequestOutputs {
   sendFirst(packet: Packet): void;
   send(to: string, packet: Packet): void;
-  /** How many proxies have gone. */
-  departures(): number;
+  /** Of first packets sent now, and the one before which they may be lost. */
+  epochs(): { readonly epoch: number; readonly lostEpoch: number };
 }
 
 export class InternalRequest implements Scheduled {
@@ -122,7 +122,7 @@ export class InternalRequests {
       nowMs,
       credits: INITIAL_CREDITS,
       offerRouter: true,
-      departures: this.#outputs.departures(),
+      epoch: this.#outputs.epochs().epoch,
     });
     const group = data.autoShare === true ? this.#groupOf(data) : undefined;
     const request = new InternalRequest(session, listener, group, this);
@@ -191,9 +191,9 @@ export class InternalRequests {
   /** A proxy has started: requests that were with the one before it have failed. */
   proxyStarted(proxy: string, nowMs: number): void {
     if (!this.#predecessors.announce(proxy)) return;
-    const departures = this.#outputs.departures();
+    const { lostEpoch } = this.#outputs.epochs();
     for (const [id, { session }] of [...this.#requests])
-      if (this.#predecessors.isLost(session, proxy, departures))
+      if (this.#predecessors.isLost(session, proxy, lostEpoch))
         this.#receive(id, peerRestarted(), undefined, nowMs);
   }
 

@@ -44,8 +44,8 @@ export interface HandlerOutputs {
   requestFirst(packet: Packet): void;
   /** Whether there is a proxy that would take a request, or a client. */
   isProxyThere(): boolean;
-  /** How many proxies have gone. */
-  proxyDepartures(): number;
+  /** Of first packets to a proxy sent now, and the one before which they may be lost. */
+  proxyEpochs(): { readonly epoch: number; readonly lostEpoch: number };
   requestFollowUp(to: string, packet: Packet): void;
   /** The SUB socket follows the channels somebody listens to. */
   subscribe(channel: string): void;

@@ -80,6 +80,11 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     );
   }
 
+  /** No request of ours is under way. */
+  get isQuiet(): boolean {
+    return this.core.services.requests.size === 0;
+  }
+
   stop(): void {
     clearInterval(this.#ticker);
   }
@@ -255,7 +260,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       retry: (to, retry) => this.#retries.send(to, retry),
       wsControl: (to, frame) => sockets().wsControl(to, frame),
       isProxyThere: () => sockets().requests.responders > 0,
-      proxyDepartures: () => sockets().requests.departures,
+      proxyEpochs: () => sockets().requests,
       requestFirst: (packet) => sockets().requests.sendFirst(packet),
       requestFollowUp: (to, packet) => sockets().requests.send(to, packet),
       subscribe: (channel) => sockets().subscribe(channel),

@@ -204,12 +204,12 @@ export class Engine {
   /** An HTTP client has started: what was with the one before it has failed. */
   httpClientStarted(client: string): void {
     if (!this.#httpClients.announce(client)) return;
-    const { departures } = this.#options.sockets().backends;
+    const { lostEpoch } = this.#options.sockets().backends;
     const nowMs = this.#options.clock.nowMs();
     for (const end of [...this.#backendEnds.values()]) {
       const { session } = end;
       if (this.#links.has(session) || session.ended) continue;
-      if (this.#httpClients.isLost(session, client, departures))
+      if (this.#httpClients.isLost(session, client, lostEpoch))
         end.packet(peerRestarted(), undefined, nowMs);
     }
   }
@@ -258,6 +258,18 @@ export class Engine {
     const relay = this.#relays.get(cid);
     relay?.command({ cid, type: "refresh" }, this.#options.clock.nowMs());
     return relay !== undefined;
+  }
+
+  /** A successor comes: backends that speak HTTP are asked nothing more by us. */
+  leave(): void {
+    this.#overHttp.isLeaving = true;
+  }
+
+  /** Nothing is under way that would be lost with us; WebSockets go on elsewhere. */
+  get isQuiet(): boolean {
+    for (const ends of [this.#ends, this.#backendEnds])
+      for (const { session } of ends.values()) if (session.kind === "http") return false;
+    return this.#waiting.length === 0;
   }
 
   /** Ends everything; backends of WebSockets over HTTP are told first, for a bounded time. */
@@ -556,7 +568,7 @@ export class Engine {
           nowMs: clock.nowMs(),
           credits,
           offerRouter: false,
-          departures: sockets().backends.departures,
+          epoch: sockets().backends.epoch,
         });
         const stream = target?.kind === "zhttp" ? sockets().zhttpTargets.stream(target) : undefined;
         if (stream !== undefined) this.#links.set(session, this.#linkTo(stream));

@@ -316,6 +316,7 @@ const TYPES: ReadonlyMap<string, PacketType> = new Map(
       "takeover",
       "resume",
       "mark",
+      "leaving",
     ] as const
   ).map((one) => [one, one]),
 );

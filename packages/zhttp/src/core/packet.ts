@@ -14,7 +14,8 @@ export type PacketType =
   // Ours only (docs/wire/takeover.md):
   | "takeover"
   | "resume"
-  | "mark";
+  | "mark"
+  | "leaving";
 
 /** Limit: bytes of an anchor; a session with a larger one does not survive the death of its owner. */
 export const ANCHOR_MAX_BYTES = 16_384;

@@ -24,10 +24,10 @@ export class Predecessors {
 
   /**
    * Whether a session's peer has `successor` in its place; or, where nobody has answered yet, a peer
-   * that may have had its first packet is gone since: `departures` is how many have.
+   * that may have had its first packet is gone since: those before `lostEpoch` may be lost.
    */
-  isLost(session: Session, successor: string, departures: number): boolean {
-    if (session.peer === "") return session.departures !== departures;
+  isLost(session: Session, successor: string, lostEpoch: number): boolean {
+    if (session.peer === "") return session.epoch < lostEpoch;
     return this.isReplacedBy(session.peer, successor);
   }
 

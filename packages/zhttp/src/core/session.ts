@@ -69,8 +69,8 @@ export interface SessionOptions {
   readonly lenientSeq?: boolean;
   /** Tell the peer that it may answer over the ROUTER link. */
   readonly offerRouter?: boolean;
-  /** Initiator: how many peers had gone when it was opened. */
-  readonly departures?: number;
+  /** Initiator: of its first packet (`InitiatorSockets.epoch`). */
+  readonly epoch?: number;
 }
 
 /** Enough for another process to carry on: handoff and takeover. */
@@ -149,7 +149,7 @@ export class Session {
   readonly kind: Kind;
   readonly from: string;
   readonly id: string;
-  readonly departures: number;
+  readonly epoch: number;
   /** Where follow-ups go; empty for an initiator until the first answer. Follows the newest packet. */
   peer: string;
   /** The peer takes packets with id lists for this session. */
@@ -187,7 +187,7 @@ export class Session {
     this.kind = options.kind;
     this.from = options.from;
     this.id = options.id;
-    this.departures = options.departures ?? 0;
+    this.epoch = options.epoch ?? 0;
     this.peer = options.peer ?? "";
     this.inCredits = options.credits;
     this.expiresAtMs = options.nowMs + SESSION_EXPIRE_MS;

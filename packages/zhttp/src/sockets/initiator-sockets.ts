@@ -36,19 +36,27 @@ export interface InitiatorSocketsOptions {
 }
 
 const EMPTY = Buffer.alloc(0);
+/** Limit: first packets held back for a successor that is about to come; more go to whoever is there. */
+export const HELD_FIRST_MAX = 10_000;
+/** Limit: time they are held back for it; then they go to whoever is there. Unit: ms. */
+export const HELD_MAX_MS = 20_000;
 
 /** The three sockets of a ZHTTP initiator: PUSH, ROUTER, SUB (wire.md 2.2, 2.3, 2.6, 2.8). */
 export class InitiatorSockets {
   malformed = 0;
   /** Processes that are there to answer. */
   responders = 0;
-  /** How often a responder that takes first packets went away: what it had taken may be lost. */
-  departures = 0;
+  /** What first packets sent now belong to: changes whenever a responder goes. */
+  epoch = 0;
+  /** First packets of earlier epochs, if nobody has answered them, may be lost. */
+  lostEpoch = 0;
   readonly #options: InitiatorSocketsOptions;
   readonly #turn = new FlushTurn();
   readonly #peers = new BatchPeers();
   readonly #batches = new Map<string, FrameBatch>();
   readonly #firstBatch: FrameBatch | undefined;
+  #held: Packet[] | undefined;
+  #heldTimer: NodeJS.Timeout | undefined;
   #push!: ZmqSocket;
   #stream!: ZmqSocket;
   #sub!: ZmqSocket;
@@ -96,7 +104,9 @@ export class InitiatorSockets {
       ...options.push,
       sendHwm: options.pushHwm ?? 128,
       onDisconnect: () => {
-        sockets.departures += 1;
+        // What is held back has not been sent to anybody.
+        if (sockets.#held === undefined) sockets.epoch += 1;
+        sockets.lostEpoch = sockets.epoch;
       },
     });
     // Whoever waits for us has us then: answers to packets may go out at once.
@@ -122,6 +132,10 @@ export class InitiatorSockets {
 
   /** The first packet of a session: whoever is free takes it. */
   sendFirst(packet: Packet): void {
+    if (this.#held !== undefined && this.#held.length < HELD_FIRST_MAX) {
+      this.#held.push(packet); // Limit: HELD_FIRST_MAX
+      return;
+    }
     const batch = this.#firstBatch;
     if (batch === undefined) {
       this.#push.send(encodePacket(packet));
@@ -143,6 +157,7 @@ export class InitiatorSockets {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#heldTimer);
     this.#turn.flush();
     await Promise.all([this.#push.close(), this.#stream.close(), this.#sub.close()]);
   }
@@ -163,8 +178,26 @@ export class InitiatorSockets {
   readonly #onPacket = (packet: Packet): void => {
     if (packet.batch || packet.type === "takeover") this.#peers.add(packet.from);
     if (packet.type === "takeover") this.#takeover(packet.from);
+    else if (packet.type === "leaving") this.#holdBack();
     else this.#options.onPacket(packet);
   };
+
+  /** A responder leaves, its successor is about to come: first packets wait for it, up to a while. */
+  #holdBack(): void {
+    if (this.#held === undefined) {
+      this.#held = [];
+      this.epoch += 1;
+    }
+    clearTimeout(this.#heldTimer);
+    this.#heldTimer = setTimeout(() => this.#letGo(), HELD_MAX_MS); // Limit: HELD_MAX_MS
+  }
+
+  #letGo(): void {
+    clearTimeout(this.#heldTimer);
+    const held = this.#held;
+    this.#held = undefined;
+    for (const packet of held ?? []) this.sendFirst(packet);
+  }
 
   /** The successor is answered when it has everything, so that it knows when to open its doors. */
   #takeover(successor: string): void {
@@ -173,6 +206,7 @@ export class InitiatorSockets {
     packet.type = "takeover";
     packet.from = this.#options.instanceId;
     this.send(successor, packet);
+    this.#letGo();
   }
 
   readonly #onMalformed = (error: string): void => {

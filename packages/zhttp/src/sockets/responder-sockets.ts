@@ -153,6 +153,17 @@ export class ResponderSockets {
     return there;
   }
 
+  /** A successor is about to take our place: new sessions wait for it at the initiators of ours. */
+  leave(): void {
+    this.#isAnnounced = false;
+    for (const id of this.#peers.all()) {
+      const packet = new Packet();
+      packet.type = "leaving";
+      packet.from = this.#options.instanceId;
+      if (this.#present.has(id)) this.send(id, packet, false);
+    }
+  }
+
   /** Stops taking new sessions; they wait at the initiator. */
   pauseIntake(): void {
     this.#pull?.pause();

@@ -32,6 +32,8 @@ const IS_GENERIC_FAILURE = /^(?:undefined-condition|disconnected|session-timeout
 export class OverHttpShared {
   readonly timers: SocketTimers;
   readonly random: () => number;
+  /** A successor of this process will go on: no new requests. */
+  isLeaving = false;
   /** Clients that are gone and whose backends are still to be told. */
   readonly disconnects = new BackgroundDisconnects();
 
@@ -210,6 +212,7 @@ export class WebSocketOverHttp
 
   #next(): void {
     if (this.#state !== "open" || this.#request !== undefined || this.#isReading) return;
+    if (this.#options.shared.isLeaving) return;
     if (this.#wait === "retry" || this.#wait === "close") return;
     // A backend that has closed is told the client's close and nothing before it.
     if (this.#isCloseReceived && this.#close === undefined) return;
