@@ -6,6 +6,7 @@ import { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
 import { ZmqSocket } from "@pushpin/zmq";
 import { type ControlPacket, decodeControlPacket } from "@pushpin/zrpc";
 import { type OnRequest, RpcClient, RpcServer } from "@pushpin/zrpc/sockets";
+import { ControlSender } from "./control-sender.ts";
 
 export interface HandlerSocketEvents {
   onClientPacket(packet: Packet): void;
@@ -40,6 +41,7 @@ export class HandlerSockets {
   /** Absent without `state_spec`. */
   store: RpcClient | undefined;
   #wsControl!: ZmqSocket;
+  #control!: ControlSender;
   #sub: ZmqSocket | undefined;
   #proxyStats: ZmqSocket | undefined;
   #openPull!: () => Promise<ZmqSocket[]>;
@@ -99,6 +101,10 @@ export class HandlerSockets {
           error: packet.error,
         });
     };
+    this.#control = new ControlSender(
+      (to, frame) => this.#wsControl.send([Buffer.from(to, "latin1"), EMPTY, frame]),
+      (proxy) => events.onProxyGone(proxy),
+    );
     // The stream first: the answer to what comes over init needs it.
     this.#wsControl = await ZmqSocket.open({
       ...shared,
@@ -107,8 +113,9 @@ export class HandlerSockets {
       identity: instanceId,
       immediate: true,
       onMessage: onControl,
-      onUnroutable: ([proxy]) => {
-        if (proxy !== undefined) events.onProxyGone(Buffer.from(proxy).toString("latin1"));
+      onUnroutable: ([proxy, , frame]) => {
+        if (proxy === undefined || frame === undefined) return;
+        this.#control.unroutable(Buffer.from(proxy).toString("latin1"), Buffer.from(frame));
       },
     });
     others.push(
@@ -174,7 +181,7 @@ export class HandlerSockets {
   }
 
   wsControl(to: string, frame: Buffer): void {
-    this.#wsControl.send([Buffer.from(to, "latin1"), EMPTY, frame]);
+    this.#control.send(to, frame);
   }
 
   subscribe(channel: string): void {
@@ -186,6 +193,7 @@ export class HandlerSockets {
   }
 
   async close(): Promise<void> {
+    this.#control.close();
     await Promise.all(this.#all.map((one) => one.close()));
   }
 }

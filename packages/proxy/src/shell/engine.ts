@@ -433,7 +433,7 @@ export class Engine {
       const route = this.#intake.routeOf("ws", request.uri, request.headers);
       const relay = new SocketRelay(this.#ports, { ...request, route });
       const client = new ZwsClient(this.#ports, session, relay.clientEvents);
-      if (relay.resume(client, anchor, resumable.mark)) {
+      if (relay.resume(client, anchor, resumable.marks)) {
         this.#pump(session);
         return;
       }

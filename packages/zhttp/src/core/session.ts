@@ -13,6 +13,8 @@ export const SESSION_EXPIRE_MS = 60_000;
  * it. Never on the wire.
  */
 export const PEER_RESTARTED = "peer-restarted";
+/** Limit: former owners of a session whose marks are kept; the oldest is forgotten. */
+const MARKS_MAX = 8;
 /** How much longer the client's end waits for the owner of a session that somebody can go on with. */
 export const TAKEOVER_TIMEOUT_MS = 60_000;
 /** Body bytes a proxy, handler or HTTP client grants at the start. */
@@ -108,8 +110,11 @@ export interface ResumeOptions {
 /** What an initiator tells the successor of a session's owner. */
 export interface Resumable extends ResumeOptions {
   readonly anchor: string;
-  /** Number of the last thing the former owner is known to have passed on; what it counts is its own affair. */
-  readonly mark: number | undefined;
+  /**
+   * Former owners and the number of the last thing each is known to have passed on, for example
+   * `proxy-0-a 415,proxy-0-b 3`; what they count is their own affair.
+   */
+  readonly marks: string;
 }
 
 /** Reads a packet of the type `resume`; undefined where it is not one of ours. */
@@ -118,7 +123,7 @@ export function readResume(packet: Packet, from: string, nowMs: number): Resumab
   if (ext === undefined || anchor === undefined || seq === undefined) return undefined;
   const outSeq = ext.get("next");
   const inCredits = ext.get("window");
-  const mark = ext.get("mark");
+  const marks = ext.get("marks");
   if (typeof outSeq !== "number" || typeof inCredits !== "number") return undefined;
   return {
     kind: ext.get("ws") === true ? "websocket" : "http",
@@ -133,7 +138,7 @@ export function readResume(packet: Packet, from: string, nowMs: number): Resumab
     multi: packet.multi,
     nowMs,
     anchor: detach(anchor),
-    mark: typeof mark === "number" ? mark : undefined,
+    marks: typeof marks === "string" ? detach(marks) : "",
     peerDone: ext.get("closing") === true,
     selfDone: ext.get("closed") === true,
   };
@@ -178,6 +183,8 @@ export class Session {
   readonly #lenientSeq: boolean;
   readonly #offerRouter: boolean;
   #retained: RetainedInput | undefined;
+  /** Former owners and their marks, the last ones; empty as long as there was none. */
+  #marks = "";
   /** The first packet after a takeover may skip one number: old connection managers keep alive during a handoff. */
   #mayskipOne = false;
   #queue: SendQueue | undefined;
@@ -431,12 +438,13 @@ export class Session {
    * everything, and behind it what was sent and not credited; `mark` is the former owner's last. False
    * if nobody can go on.
    */
-  handTo(successor: string, mark?: number): boolean {
+  handTo(successor: string, mark = 0): boolean {
     const { anchor } = this;
     if (anchor === undefined || this.state === "ended") return false;
     this.state = "open";
     const pieces = this.#retained?.take() ?? [];
     for (const { body } of pieces) this.outCredits += body.length;
+    const former = this.peer;
     this.peer = successor;
     const packet = new Packet();
     packet.type = "resume";
@@ -446,7 +454,7 @@ export class Session {
       ["next", this.inSeq],
       ["window", Math.max(this.outCredits, 0)],
     ]);
-    if (mark !== undefined) packet.ext.set("mark", mark);
+    packet.ext.set("marks", this.#noteMark(former, mark));
     if (this.kind === "websocket") packet.ext.set("ws", true);
     if (this.#offerRouter) packet.ext.set("router-resp", true);
     if (this.selfDone) packet.ext.set("closing", true);
@@ -455,6 +463,14 @@ export class Session {
     queue.addBack(pieces);
     queue.addFirst(packet);
     return true;
+  }
+
+  /** Owners that went without a word to others about this session still count: their marks go along. */
+  #noteMark(former: string, mark: number): string {
+    const entries = this.#marks === "" ? [] : this.#marks.split(",");
+    entries.push(`${former} ${mark}`);
+    this.#marks = entries.slice(-MARKS_MAX).join(","); // Limit: MARKS_MAX
+    return this.#marks;
   }
 
   /** Gives the session up. */

@@ -28,6 +28,7 @@ export interface ResponderSocketsOptions {
 const EMPTY = Buffer.alloc(0);
 /** Limit: packets that wait for one initiator whose subscription has not been seen yet. */
 export const HELD_PACKETS_MAX = 10_000;
+const ANNOUNCE_AGAIN_MS = 10;
 /** An initiator that has not subscribed by then is not coming. */
 const HELD_FOR_MS = 10_000;
 
@@ -52,7 +53,10 @@ export class ResponderSockets {
   /** Answers to initiators that are about to subscribe: after a restart requests come before that. */
   readonly #held = new Map<string, Packet[]>();
   #heldTimer: NodeJS.Timeout | undefined;
+  /** Initiators that have not answered our announcement. */
+  readonly #announcing = new Set<string>();
   #isAnnounced = false;
+  #isClosed = false;
   #pull: ZmqSocket | undefined;
   #stream!: ZmqSocket;
   #pub!: ZmqSocket;
@@ -85,6 +89,9 @@ export class ResponderSockets {
       lingerMs: 500,
       isPaused: true,
       onMessage: (frames) => sockets.#received(frames[frames.length - 1], options.onPacket),
+      onUnroutable: ([to]) => {
+        if (to !== undefined) sockets.#announceLater(Buffer.from(to).toString("latin1"));
+      },
     });
     if (options.pull !== undefined) {
       sockets.#pull = await ZmqSocket.open({
@@ -174,6 +181,8 @@ export class ResponderSockets {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#isAnnounced = false;
     clearTimeout(this.#heldTimer);
     this.#turn.flush();
     await Promise.all([this.#pull?.close(), this.#stream.close(), this.#pub.close()]);
@@ -236,12 +245,24 @@ export class ResponderSockets {
     };
   }
 
-  /** Tells an initiator of ours that sessions of our predecessor may be handed to us. */
+  /**
+   * Tells an initiator of ours that sessions of our predecessor may be handed to us; by the way on
+   * which they will come, so that it is known to be open.
+   */
   #announceTo(peer: string): void {
+    this.#announcing.add(peer);
     const packet = new Packet();
     packet.type = "takeover";
     packet.from = this.#options.instanceId;
-    this.send(peer, packet, false);
+    this.#stream.send([Buffer.from(peer, "latin1"), EMPTY, encodePacket(packet)]);
+  }
+
+  /** The way to the initiator is not open yet. */
+  #announceLater(peer: string): void {
+    if (!this.#announcing.has(peer) || this.#isClosed) return;
+    setTimeout(() => {
+      if (this.#isAnnounced && this.#present.has(peer)) this.#announceTo(peer);
+    }, ANNOUNCE_AGAIN_MS);
   }
 
   #received(frame: Buffer | undefined, deliver: (packet: Packet) => void): void {
@@ -251,8 +272,12 @@ export class ResponderSockets {
       0,
       (packet) => {
         if (packet.batch) this.#peers.add(packet.from);
-        if (packet.type === "takeover") this.#options.onHandedOver?.(packet.from);
-        else deliver(packet);
+        if (packet.type !== "takeover") {
+          deliver(packet);
+          return;
+        }
+        this.#announcing.delete(packet.from);
+        this.#options.onHandedOver?.(packet.from);
       },
       (error) => {
         this.malformed += 1;

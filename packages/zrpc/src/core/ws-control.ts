@@ -52,8 +52,11 @@ export interface ControlItem {
   readonly anchor?: string | undefined;
   /** `here`: the proxy keeps anchors. Ours only. */
   readonly anchors?: boolean | undefined;
-  /** `here`: number of the handler's last packet that is known to have reached the client. Ours only. */
-  readonly mark?: number | undefined;
+  /**
+   * `here`: by former proxy, the number of the handler's last packet that is known to have reached the
+   * client: `proxy-0-a 415,proxy-0-b 3`. Ours only.
+   */
+  readonly marks?: string | undefined;
 }
 
 export interface ControlPacket {
@@ -93,7 +96,7 @@ function encodeItem(item: ControlItem): TnetInput {
     "keep-alive-mode": item.keepAliveMode,
     anchor: item.anchor,
     anchors: item.anchors || undefined,
-    mark: item.mark,
+    marks: item.marks,
   };
 }
 
@@ -130,7 +133,7 @@ export function decodeControlPacket(value: Tnet): Result<ControlPacket> {
       keepAliveMode: f.text("keep-alive-mode"),
       anchor: f.text("anchor"),
       anchors: f.boolean("anchors"),
-      mark: f.integer("mark"),
+      marks: f.text("marks"),
     });
     if (f.error !== undefined) return fail(f.error);
   }

@@ -133,7 +133,7 @@ export class WsControl implements WsSessionOwner {
     if (session.peer !== from) {
       const before = session.peer;
       session.peer = detach(from);
-      this.out.replay(session.cid, before, session.peer, item.mark ?? 0);
+      this.out.replay(session.cid, before, session.peer, markOf(before, item.marks ?? ""));
     }
     session.hasKeeper = item.anchors ?? false;
     session.configure({
@@ -144,4 +144,13 @@ export class WsControl implements WsSessionOwner {
       trusted: item.trusted,
     });
   }
+}
+
+/** The number behind a name in `proxy-0-a 415,proxy-0-b 3`; 0 where it is not named. */
+function markOf(proxy: string, marks: string): number {
+  for (const entry of marks.split(",")) {
+    const [name, mark = ""] = entry.split(" ");
+    if (name === proxy && /^\d{1,15}$/.test(mark)) return Number(mark);
+  }
+  return 0;
 }

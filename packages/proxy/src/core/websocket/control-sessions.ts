@@ -42,7 +42,7 @@ export interface ControlHere {
   readonly logLevel: number | undefined;
   /** Of a WebSocket that was taken over from another proxy. */
   readonly anchor?: string | undefined;
-  readonly mark?: number | undefined;
+  readonly marks?: string | undefined;
 }
 
 /** The handler's half of one WebSocket (wire.md 5.5). */
@@ -315,6 +315,6 @@ function hereItem(session: ControlSession): ControlItem {
     ttl: CONTROL_TTL_S,
     anchors: true,
     anchor: session.anchor,
-    mark: here.mark,
+    marks: here.marks,
   };
 }

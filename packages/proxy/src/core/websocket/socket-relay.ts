@@ -128,9 +128,9 @@ export class SocketRelay implements Controlled {
 
   /**
    * Goes on with a WebSocket of a proxy that is gone; false if there is no way to its backend any
-   * more. `mark`: the handler's last packet that reached the client by that proxy.
+   * more. `marks`: the handler's last packets that reached the client, by proxy.
    */
-  resume(client: ZwsClient, anchor: SocketAnchor, mark: number | undefined): boolean {
+  resume(client: ZwsClient, anchor: SocketAnchor, marks: string | undefined): boolean {
     const target = this.request.route?.targets.find((one) => one.label === anchor.target);
     if (target?.overHttp !== true) return false;
     const origin = this.#ports.openOrigin(target, this.request, this.#originEvents());
@@ -143,7 +143,7 @@ export class SocketRelay implements Controlled {
     if (anchor.gate !== undefined) this.#gate = new MessageGate(anchor.gate);
     this.#ports.socketOpened(this);
     this.#announce();
-    if (anchor.hasControl) this.#joinHandler(anchor.control, mark);
+    if (anchor.hasControl) this.#joinHandler(anchor.control, marks);
     if (anchor.keepAlive !== undefined) this.#startKeepAlive(anchor.keepAlive, this.#ports.nowMs());
     if (anchor.isDetached) this.#origin = undefined;
     else origin.resume(anchor.origin);
@@ -245,7 +245,7 @@ export class SocketRelay implements Controlled {
     for (const channel of channels) control.subscribe(channel, this.#ports.nowMs());
   }
 
-  #joinHandler(anchor: string | undefined, mark: number | undefined): ControlSession {
+  #joinHandler(anchor: string | undefined, marks: string | undefined): ControlSession {
     const { request } = this;
     const route = request.route as Route;
     const control = this.#ports.control.open(request.connectionId, this, {
@@ -257,7 +257,7 @@ export class SocketRelay implements Controlled {
       trusted: this.#target?.trusted ?? false,
       logLevel: route.logLevel,
       anchor,
-      mark,
+      marks,
     });
     this.#control = control;
     return control;
