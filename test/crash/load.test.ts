@@ -94,7 +94,7 @@ function check(received: readonly string[], publisher: Publisher): void {
   let at = 0;
   for (const content of publisher.published) {
     if (publisher.uncertain.has(content) && expected[at] !== content) continue;
-    expect(expected[at], `in place ${at}`).toBe(content);
+    expect(expected[at], `in place ${at} of ${expected.slice(at - 3, at + 6).join("")}`).toBe(content);
     at += 1;
     if (publisher.repeated.has(content) && expected[at] === content) at += 1;
   }

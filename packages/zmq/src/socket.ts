@@ -134,6 +134,17 @@ export class ZmqSocket {
   }
 
   /** SUB. A closed socket wants nothing any more, so both of these may come late. */
+  /** As `send`, for ROUTER: resolves with whether somebody has that identity, and reports nothing. */
+  async sendIfRoutable(frames: Frames): Promise<boolean> {
+    if (this.#closed) return false;
+    try {
+      await (this.#native as unknown as { send(frames: Frames): Promise<void> }).send(frames);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   subscribe(topic: string): void {
     if (this.#closed) return;
     (this.#native as Subscriber).subscribe(Buffer.from(topic, "latin1"));

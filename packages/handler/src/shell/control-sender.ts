@@ -4,9 +4,12 @@ const RETRY_MS = 10;
 /** Limit: ws-control packets that wait for one proxy to be connected; the newest is dropped. */
 const WAITING_MAX = 10_000;
 
-interface Waiting {
-  frames: Buffer[];
-  readonly sinceMs: number;
+export interface ControlSenderOptions {
+  /** What cannot be routed comes back by `unroutable`. */
+  readonly send: (to: string, frame: Buffer) => void;
+  readonly sendIfRoutable: (to: string, frame: Buffer) => Promise<boolean>;
+  /** The proxy does not come. */
+  readonly onGone: (proxy: string) => void;
 }
 
 /**
@@ -14,53 +17,50 @@ interface Waiting {
  * it stands: what is for it waits a moment, in order.
  */
 export class ControlSender {
-  readonly #send: (to: string, frame: Buffer) => void;
-  readonly #onGone: (proxy: string) => void;
-  readonly #waiting = new Map<string, Waiting>();
-  #timer: NodeJS.Timeout | undefined;
+  readonly #options: ControlSenderOptions;
+  readonly #waiting = new Map<string, Buffer[]>();
+  #isClosed = false;
 
-  constructor(send: (to: string, frame: Buffer) => void, onGone: (proxy: string) => void) {
-    this.#send = send;
-    this.#onGone = onGone;
+  constructor(options: ControlSenderOptions) {
+    this.#options = options;
   }
 
   send(to: string, frame: Buffer): void {
     const waiting = this.#waiting.size === 0 ? undefined : this.#waiting.get(to);
-    if (waiting === undefined) this.#send(to, frame);
-    else if (waiting.frames.length < WAITING_MAX) waiting.frames.push(frame); // Limit: WAITING_MAX
+    if (waiting === undefined) this.#options.send(to, frame);
+    else if (waiting.length < WAITING_MAX) waiting.push(frame); // Limit: WAITING_MAX
   }
 
   /** The packet did not find its way. */
   unroutable(to: string, frame: Buffer): void {
     const waiting = this.#waiting.get(to);
-    if (waiting === undefined)
-      this.#waiting.set(to, { frames: [frame], sinceMs: performance.now() });
-    else waiting.frames.push(frame);
-    this.#timer ??= setTimeout(() => this.#retry(), RETRY_MS);
+    if (waiting !== undefined) {
+      waiting.push(frame);
+      return;
+    }
+    const frames = [frame];
+    this.#waiting.set(to, frames);
+    void this.#retry(to, frames);
   }
 
   close(): void {
-    clearTimeout(this.#timer);
+    this.#isClosed = true;
     this.#waiting.clear();
   }
 
-  #retry(): void {
-    this.#timer = undefined;
-    const nowMs = performance.now();
-    for (const [to, waiting] of this.#waiting) {
-      const { frames, sinceMs } = waiting;
-      if (nowMs - sinceMs > CONNECT_MAX_MS) {
-        this.#waiting.delete(to);
-        this.#onGone(to);
-        continue;
-      }
-      if (frames.length === 0) {
-        this.#waiting.delete(to); // all have found their way
-        continue;
-      }
-      waiting.frames = [];
-      for (const frame of frames) this.#send(to, frame);
+  /** The first is tried until it is taken, and only then the others follow. */
+  async #retry(to: string, frames: Buffer[]): Promise<void> {
+    const endMs = performance.now() + CONNECT_MAX_MS;
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      if (this.#isClosed) return;
+      if (await this.#options.sendIfRoutable(to, frames[0] as Buffer)) break;
+      if (performance.now() < endMs) continue;
+      this.#waiting.delete(to);
+      this.#options.onGone(to);
+      return;
     }
-    if (this.#waiting.size > 0) this.#timer = setTimeout(() => this.#retry(), RETRY_MS);
+    this.#waiting.delete(to);
+    for (const frame of frames.slice(1)) this.#options.send(to, frame);
   }
 }

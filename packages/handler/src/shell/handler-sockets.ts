@@ -101,10 +101,12 @@ export class HandlerSockets {
           error: packet.error,
         });
     };
-    this.#control = new ControlSender(
-      (to, frame) => this.#wsControl.send([Buffer.from(to, "latin1"), EMPTY, frame]),
-      (proxy) => events.onProxyGone(proxy),
-    );
+    const routed = (to: string, frame: Buffer) => [Buffer.from(to, "latin1"), EMPTY, frame];
+    this.#control = new ControlSender({
+      send: (to, frame) => this.#wsControl.send(routed(to, frame)),
+      sendIfRoutable: (to, frame) => this.#wsControl.sendIfRoutable(routed(to, frame)),
+      onGone: (proxy) => events.onProxyGone(proxy),
+    });
     // The stream first: the answer to what comes over init needs it.
     this.#wsControl = await ZmqSocket.open({
       ...shared,

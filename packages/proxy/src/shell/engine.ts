@@ -155,6 +155,9 @@ export class Engine {
         init: (packet) => options.sockets().controlInit(encode(encodeControlPacket(packet))),
         stream: (to, packet) =>
           options.sockets().controlStream(to, encode(encodeControlPacket(packet))),
+        working: (item) => {
+          options.sockets().clients.mark = item;
+        },
         dirty: () => queueMicrotask(() => this.#control.flush()),
       },
       this.#fanOut,
@@ -242,10 +245,8 @@ export class Engine {
   controlPacket(frame: Uint8Array): void {
     const decoded = decode(frame);
     const packet = decoded.ok ? decodeControlPacket(decoded.value) : decoded;
-    if (packet.ok) {
-      this.#control.receive(packet.value, this.#options.clock.nowMs());
-      this.#options.sockets().clients.mark = packet.value.seq ?? 0;
-    } else this.#options.log.warn("malformed ws-control packet dropped", { error: packet.error });
+    if (packet.ok) this.#control.receive(packet.value, this.#options.clock.nowMs());
+    else this.#options.log.warn("malformed ws-control packet dropped", { error: packet.error });
   }
 
   /** Whether a connection is here: `<sender>:<id>`, or the id of a WebSocket. */

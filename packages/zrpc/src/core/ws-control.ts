@@ -53,7 +53,7 @@ export interface ControlItem {
   /** `here`: the proxy keeps anchors. Ours only. */
   readonly anchors?: boolean | undefined;
   /**
-   * `here`: by former proxy, the number of the handler's last packet that is known to have reached the
+   * `here`: by former proxy, the number of the handler's last item that is known to have reached the
    * client: `proxy-0-a 415,proxy-0-b 3`. Ours only.
    */
   readonly marks?: string | undefined;
@@ -68,6 +68,11 @@ export interface ControlPacket {
 
 /** Limit: items of one packet, as the original sends them at most. */
 export const CONTROL_ITEMS_MAX = 128;
+
+/** Numbers the items of one sender's packets: later ones are greater. */
+export function itemNumber(seq: number, index: number): number {
+  return seq * CONTROL_ITEMS_MAX + index;
+}
 
 export function encodeControlPacket(packet: ControlPacket): TnetInput {
   return { from: packet.from, items: packet.items.map(encodeItem) };

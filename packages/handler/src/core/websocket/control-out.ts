@@ -48,7 +48,7 @@ export class ControlOut {
     this.#logs.set(proxy, new ReplayLog());
   }
 
-  /** Sends to `successor` what `proxy` was given for a session after the packet `mark`. */
+  /** Sends to `successor` what `proxy` was given for a session after the item `mark`. */
   replay(cid: string, proxy: string, successor: string, mark: number): void {
     this.flush();
     for (const item of this.#logs.get(proxy)?.since(cid, mark) ?? []) this.add(successor, item);

@@ -1,5 +1,5 @@
 import { decode } from "@pushpin/tnetstrings";
-import { type ControlItem, decodeControlPacket } from "@pushpin/zrpc";
+import { type ControlItem, decodeControlPacket, itemNumber } from "@pushpin/zrpc";
 
 /** Limit: bytes of packets kept for the case that their proxy dies; the oldest are forgotten. */
 export const REPLAY_MAX_BYTES = 16 * 1024 * 1024;
@@ -7,6 +7,11 @@ export const REPLAY_MAX_BYTES = 16 * 1024 * 1024;
 interface Sent {
   readonly seq: number;
   readonly frame: Buffer;
+}
+
+interface Numbered {
+  readonly number: number;
+  readonly item: ControlItem;
 }
 
 /**
@@ -19,7 +24,7 @@ export class ReplayLog {
   #newer: Sent[] = [];
   #newerBytes = 0;
   /** Items by session, as far as the packets have been looked into. */
-  #items: Map<string, { readonly seq: number; readonly item: ControlItem }[]> | undefined;
+  #items: Map<string, Numbered[]> | undefined;
   #looked = 0;
 
   /** Number of the next packet. */
@@ -43,24 +48,25 @@ export class ReplayLog {
     this.#newerBytes = 0;
   }
 
-  /** What was sent for one session after the packet `mark`. */
+  /** What was sent for one session after the item `mark` (`itemNumber`). */
   since(cid: string, mark: number): readonly ControlItem[] {
     const items = this.#look();
     const found = items.get(cid) ?? [];
-    return found.filter((one) => one.seq > mark).map((one) => one.item);
+    return found.filter((one) => one.number > mark).map((one) => one.item);
   }
 
-  #look(): Map<string, { readonly seq: number; readonly item: ControlItem }[]> {
+  #look(): Map<string, Numbered[]> {
     this.#items ??= new Map();
     const all = [...this.#older, ...this.#newer];
     for (const { seq, frame } of all.slice(this.#looked)) {
       const decoded = decode(frame);
       const packet = decoded.ok ? decodeControlPacket(decoded.value) : decoded;
       if (!packet.ok) continue;
-      for (const item of packet.value.items) {
+      for (const [index, item] of packet.value.items.entries()) {
+        const numbered = { number: itemNumber(seq, index), item };
         const list = this.#items.get(item.cid);
-        if (list === undefined) this.#items.set(item.cid, [{ seq, item }]);
-        else list.push({ seq, item });
+        if (list === undefined) this.#items.set(item.cid, [numbered]);
+        else list.push(numbered);
       }
     }
     this.#looked = all.length;

@@ -1,7 +1,12 @@
 import type { Logger } from "@pushpin/log";
 import { type Bytes, detach } from "@pushpin/tnetstrings";
 import type { FanOut } from "@pushpin/zhttp";
-import { CONTROL_ITEMS_MAX, type ControlItem, type ControlPacket } from "@pushpin/zrpc";
+import {
+  CONTROL_ITEMS_MAX,
+  type ControlItem,
+  type ControlPacket,
+  itemNumber,
+} from "@pushpin/zrpc";
 
 /** What we tell the handler about how long to wait for us. Unit: seconds. */
 export const CONTROL_TTL_S = 60;
@@ -28,6 +33,8 @@ export interface ControlOutputs {
   /** To any handler. */
   init(packet: ControlPacket): void;
   stream(to: string, packet: ControlPacket): void;
+  /** What is sent to clients from now on is the doing of this item of the handler's (`itemNumber`). */
+  working(item: number): void;
   /** Something waits for `flush`: to be called soon. */
   dirty(): void;
 }
@@ -206,8 +213,11 @@ export class ControlSessions {
   }
 
   receive(packet: ControlPacket, nowMs: number): void {
-    const { from } = packet;
-    for (const item of packet.items) {
+    const { from, seq = 0 } = packet;
+    for (const [index, item] of packet.items.entries()) {
+      // First what is collected of the items before: the number stands for all that has been sent.
+      if (!this.#isShared(item)) this.#endShared();
+      if (seq > 0) this.#outputs.working(itemNumber(seq, index));
       const session = this.#sessions.get(item.cid);
       if (session === undefined) {
         if (item.type !== "cancel" && item.type !== "ack" && from !== "")
@@ -219,8 +229,7 @@ export class ControlSessions {
       else if (item.type === "anchor") {
         session.anchor = item.anchor === undefined ? undefined : detach(item.anchor);
         session.target.anchorChanged();
-      }
-      else if (item.type !== "send" || !this.#share(session, item)) {
+      } else if (item.type !== "send" || !this.#share(session, item)) {
         this.#endShared();
         session.target.command(item, nowMs);
       }
@@ -228,13 +237,22 @@ export class ControlSessions {
     this.#endShared();
   }
 
+  /** Whether this is the message that is being collected for several clients. */
+  #isShared(item: ControlItem): boolean {
+    const shared = this.#shared;
+    return (
+      shared !== undefined &&
+      item.type === "send" &&
+      shared.message === item.message &&
+      shared.contentType === item.contentType
+    );
+  }
+
   /** The same message for many comes as items in a row. */
   #share(session: ControlSession, item: ControlItem): boolean {
     const { contentType = "text", message = "" } = item;
     if (contentType !== "text" && contentType !== "binary") return false;
-    const shared = this.#shared;
-    if (shared === undefined || shared.message !== item.message || shared.contentType !== item.contentType) {
-      this.#endShared();
+    if (this.#shared === undefined) {
       this.#shared = item;
       this.#fanOut.beginMessage(contentType, message);
     }
