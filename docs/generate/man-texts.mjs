@@ -121,6 +121,23 @@ export const MAN_TEXTS = {
     examples: [["pushpin explain GET http://example.com/news -H 'Accept: text/event-stream'", "where a request with this header would go"]],
     see: ["pushpin-check(1)"],
   },
+  "pushpin-restart": {
+    what: "put new processes in the place of the running ones",
+    description: [
+      "Asks a running instance for new processes in the place of HTTP client, proxy and handler, one after " +
+        "the other, and waits until each is ready. What is under way is finished first; clients stay connected, " +
+        "because connection managers are not replaced. WebSockets with a connection of their own to the backend " +
+        "are closed with 1012.",
+    ],
+    exit: [
+      ["0", "all have been replaced"],
+      ["1", "no instance is running, or a process was not replaced in two minutes"],
+    ],
+    files: [CONFIG_FILE, ["<rundir>/runner.pid", "says which process is asked"]],
+    environment: [SETTINGS_VARIABLE],
+    examples: [["pushpin restart --config /etc/pushpin/pushpin.conf", "after an upgrade"]],
+    see: ["pushpin(1)"],
+  },
   "pushpin-config": {
     what: "show the settings of Pushpin in force",
     description: [

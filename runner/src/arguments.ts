@@ -35,7 +35,7 @@ export function parseRunnerArguments(argv: readonly string[], version: string): 
     .help(false)
     .scriptName("pushpin")
     .usage(
-      "$0 [options]\n$0 check|command|config|explain|publish|stats|subs --help\n\nStarts Pushpin: connection manager, HTTP client, proxy and handler.",
+      "$0 [options]\n$0 check|command|config|explain|publish|restart|stats|subs --help\n\nStarts Pushpin: connection manager, HTTP client, proxy and handler.",
     )
     .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
     .option("logfile", {

@@ -26,7 +26,7 @@ else {
 /** Undefined where the arguments name no command: then all processes are run. */
 async function runCommand([name = "", ...rest]: readonly string[]): Promise<number | undefined> {
   if (name === "config") return showConfig(rest);
-  if (name === "restart") return restart(rest, packageVersion());
+  if (name === "restart") return restart(rest);
   return runTool([name, ...rest]);
 }
 

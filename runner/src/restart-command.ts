@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "@pushpin/config";
-import { parseRunnerArguments } from "./arguments.ts";
+import yargs from "yargs";
+import { inOwnWords, type RunnerArguments } from "./arguments.ts";
 import { fileNameOfWorker, findConfigFile, loadOptionsOf, makePlan, runnerPidFile } from "./plan.ts";
 import { isAlive } from "./running-child.ts";
 
@@ -13,17 +14,46 @@ const LOOK_MS = 50;
  * `pushpin restart`: asks a running instance for new processes in the place of all but the
  * connection managers, and waits for them. Clients stay. @returns the exit status.
  */
-export async function restart(argv: readonly string[], version: string): Promise<number> {
-  const parsed = parseRunnerArguments([...argv], version);
-  if (parsed.kind === "exit") {
-    const shown = parsed.text.replace(/\bpushpin \[/g, "pushpin restart [");
-    (parsed.code === 0 ? process.stdout : process.stderr).write(`${shown}\n`);
-    return parsed.code;
+export async function restart(argv: readonly string[]): Promise<number> {
+  let failure: string | undefined;
+  const parser = yargs([...argv])
+    .version(false)
+    .help(false)
+    .scriptName("pushpin restart")
+    .usage("$0 [options]\n\nPuts new processes in the place of all but the connection managers.")
+    .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
+    .option("id", { type: "number", requiresArg: true, describe: "instance number" })
+    .option("help", { alias: "h", type: "boolean", default: false, describe: "show this help" })
+    .strict()
+    .exitProcess(false)
+    .fail((message: string | null, error: Error | undefined) => {
+      failure ??= message ?? error?.message ?? "bad arguments";
+    });
+  const parsed = parser.parseSync();
+  let help = "";
+  parser.showHelp((text) => {
+    help = text;
+  });
+  if (parsed.help) {
+    process.stdout.write(`${help}\n`);
+    return 0;
   }
+  if (failure !== undefined) {
+    process.stderr.write(`error: ${inOwnWords(failure)}\n\n${help}\n`);
+    return 1;
+  }
+  const args: RunnerArguments = {
+    config: parsed.config,
+    id: parsed.id,
+    logfile: undefined,
+    levels: undefined,
+    port: undefined,
+    mergeOutput: false,
+    routes: [],
+  };
   try {
-    const file = findConfigFile(parsed.arguments.config);
-    const config = loadConfig(loadOptionsOf(file, parsed.arguments));
-    const plan = makePlan(config, parsed.arguments);
+    const config = loadConfig(loadOptionsOf(findConfigFile(args.config), args));
+    const plan = makePlan(config, args);
     const runner = pidIn(runnerPidFile(plan));
     if (runner === undefined) {
       process.stderr.write(`error: no instance is running in ${plan.rundir}\n`);

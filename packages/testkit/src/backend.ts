@@ -71,7 +71,10 @@ export class Backend {
         if (request.url?.startsWith("/grip")) headers.push("Sec-WebSocket-Extensions: grip");
       });
       server.on("upgrade", (request, socket, head) =>
-        upgrades.handleUpgrade(request, socket, head, (one) => handleSocket(one, request)),
+        upgrades.handleUpgrade(request, socket, head, (one) => {
+          one.on("error", () => {}); // of a hostile client's making
+          handleSocket(one, request);
+        }),
       );
     }
     await new Promise<void>((resolve) => {

@@ -52,6 +52,9 @@ export class Engine {
   #waiting: ClientConnection[] = [];
   #turnScheduled = false;
   #generation = 0;
+  /** Of the takeover under way: sessions with an anchor, and requests that begin anew or end. */
+  #handed = 0;
+  #lost = 0;
   #connections = 0;
   #ticks = 0;
 
@@ -138,7 +141,15 @@ export class Engine {
     const from = this.#ownText(successor);
     if (!this.#predecessors.announce(from)) return;
     this.nowMs = this.#clock.nowMs();
+    this.#handed = 0;
+    this.#lost = 0;
     for (const connection of this.#slots) connection?.ownerReplaced(from);
+    if (this.#handed + this.#lost > 0)
+      this.log.info("sessions handed to a successor", {
+        successor: from,
+        handed: this.#handed,
+        others: this.#lost,
+      });
     for (const id of this.#marks.keys())
       if (this.#predecessors.isReplaced(id)) this.#marks.delete(id);
   }
@@ -148,7 +159,11 @@ export class Engine {
     const { session } = connection;
     const { lostEpoch } = this.#sockets();
     if (!this.#predecessors.isLost(session, successor, lostEpoch)) return "unconcerned";
-    if (!session.handTo(successor, this.#marks.get(session.peer))) return "lost";
+    if (!session.handTo(successor, this.#marks.get(session.peer))) {
+      this.#lost += 1;
+      return "lost";
+    }
+    this.#handed += 1;
     this.pump(connection);
     return "handed";
   }

@@ -100,6 +100,10 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     else this.#gathering.expect(proxy);
   };
 
+  readonly onAnnounced = (connmgr: string): void => {
+    if (!this.#isOpen) this.#gathering.expect(connmgr);
+  };
+
   readonly onHandedOver = (connmgr: string): void => this.#gathering.complete(connmgr);
 
   /**
@@ -108,7 +112,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
    */
   async open(): Promise<void> {
     const sockets = this.#options.sockets();
-    for (const connmgr of sockets.clients.announce()) this.#gathering.expect(connmgr);
+    sockets.clients.announce();
     await this.#gathering.isOver();
     this.#isOpen = true;
     const { holds, ws } = this.core;

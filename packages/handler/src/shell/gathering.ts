@@ -1,7 +1,7 @@
 /** Limit: time a handler waits for what the one before it has left; then it takes messages. Unit: ms. */
-export const GATHERING_MAX_MS = 3000;
+export const GATHERING_MAX_MS = 10_000;
 /** Connections to those who might have something take this long at most to come about. */
-const PEERS_MS = 150;
+const PEERS_MS = 300;
 const LOOK_MS = 5;
 
 /**

@@ -20,6 +20,8 @@ export interface HandlerSocketEvents {
   onProxyStats(frame: Buffer): void;
   onRetryUnroutable(frames: Uint8Array[]): void;
   onProxyStarted(proxy: string): void;
+  /** A connection manager is asked for the clients of the handler before us. */
+  onAnnounced(connmgr: string): void;
   /** A connection manager has handed over all clients of the handler before us. */
   onHandedOver(connmgr: string): void;
   /** Nothing reaches this proxy any more. */
@@ -68,6 +70,7 @@ export class HandlerSockets {
       pub: connect(addresses.connmgrOut),
       onFirst: () => {},
       onPacket: (packet) => events.onClientPacket(packet),
+      onAnnounced: (connmgr) => events.onAnnounced(connmgr),
       onHandedOver: (connmgr) => events.onHandedOver(connmgr),
     });
     this.requests = await InitiatorSockets.open({

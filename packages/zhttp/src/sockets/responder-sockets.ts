@@ -19,6 +19,8 @@ export interface ResponderSocketsOptions {
   readonly log: Logger;
   readonly onFirst: (packet: Packet) => void;
   readonly onPacket: (packet: Packet) => void;
+  /** The initiator of ours is told that we have started: `onHandedOver` follows. */
+  readonly onAnnounced?: (instanceId: string) => void;
   /** The initiator of ours has handed over whatever there was of our predecessor. */
   readonly onHandedOver?: (instanceId: string) => void;
   /** An initiator subscribed to its answers, or went away. */
@@ -151,13 +153,12 @@ export class ResponderSockets {
 
   /**
    * From now on sessions of our predecessor are welcome: every initiator of ours, there or to come,
-   * is told that we have started. Returns those that are there.
+   * is told that we have started.
    */
-  announce(): readonly string[] {
+  announce(): void {
     this.#isAnnounced = true;
     const there = [...this.#peers.all()].filter((id) => this.#present.has(id));
     for (const id of there) this.#announceTo(id);
-    return there;
   }
 
   /** A successor is about to take our place: new sessions wait for it at the initiators of ours. */
@@ -251,6 +252,7 @@ export class ResponderSockets {
    */
   #announceTo(peer: string): void {
     this.#announcing.add(peer);
+    this.#options.onAnnounced?.(peer);
     const packet = new Packet();
     packet.type = "takeover";
     packet.from = this.#options.instanceId;
