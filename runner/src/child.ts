@@ -23,6 +23,8 @@ export interface ChildOptions {
   readonly listeners: () => readonly HandedListener[];
   /** How long it may take to end after it was told to, if longer than `KILL_AFTER_MS`. */
   readonly stopTimeoutMs?: number;
+  /** Somebody else's program that is known to crash now and then while it ends: that is no failure of ours. */
+  readonly mayCrashAtStop?: boolean;
   /** False: a child that ends unasked is not started again. */
   readonly restart: boolean;
   readonly log: Logger;
@@ -254,6 +256,10 @@ export class Child {
   #stopped(code: number | null, signal: NodeJS.Signals | null): void {
     const { log, name } = this.#options;
     if (this.#forced || code === 0) return;
+    if (signal !== null && this.#options.mayCrashAtStop) {
+      log.warn(`${name}: Exited uncleanly`, { signal });
+      return;
+    }
     this.#endedBadly = true;
     if (signal !== null) log.error(`${name}: Exited uncleanly`, { signal });
     else log.error(`${name}: Unexpected return code: ${code}`);

@@ -151,7 +151,10 @@ export class Supervisor {
   }
 
   /** What has to be known of processes that are not ours. */
-  #foreign({ service, listener }: Worker): Pick<ChildOptions, "prepare" | "isReady" | "relabel"> {
+  #foreign({
+    service,
+    listener,
+  }: Worker): Pick<ChildOptions, "prepare" | "isReady" | "relabel" | "mayCrashAtStop"> {
     if (service !== "mongrel2" && service !== "m2adapter") return {};
     const files = mongrel2Plan(this.#plan, this.#config, this.#arguments);
     if (listener === undefined)
@@ -173,6 +176,7 @@ export class Supervisor {
         this.#isMongrel2Loaded = true;
       },
       isReady: () => isListening(listener),
+      mayCrashAtStop: true, // Mongrel2 1.12 does
       relabel: (line) => relabel(line, files.level, renderTimestamp(Date.now())),
     };
   }
