@@ -9,6 +9,7 @@ export default defineConfig({
     exclude: ["**/node_modules/**", "**/dist/**"],
     environment: "node",
     pool: "forks",
+    retry: process.env.CI === undefined ? 0 : 1,
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,
