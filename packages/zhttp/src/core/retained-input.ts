@@ -12,93 +12,98 @@ export interface Piece {
   readonly more: boolean;
 }
 
+interface Entry {
+  readonly bytes: number;
+  /** Undefined for what is credited but not kept: pings. */
+  readonly piece: Piece | undefined;
+}
+
 /**
  * Messages that were sent and not yet credited: they are sent again to the successor of a peer that
  * died. Whole messages only, so that no successor gets the end of one alone. Exists only while
  * something is on the way.
  */
 export class RetainedInput {
-  #pieces: Piece[] = [];
+  #entries: Entry[] = [];
   #bytes = 0;
-  /** Credited bytes that do not yet cover the message in front. */
+  /** Credited bytes that do not yet cover what is in front; negative for what was thrown away. */
   #credited = 0;
-  /** The start of the message in front was thrown away; so is the rest of it. */
+  /** The start of the last message was thrown away; so is the rest of it. */
   #isCut = false;
 
+  /** Nothing is kept, and nothing has to be remembered. */
   get isEmpty(): boolean {
-    return this.#pieces.length === 0;
+    return this.#entries.length === 0 && !this.#isCut;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  add(piece: Piece): void {
-    this.#bytes += piece.body.length;
+  add({ contentType, body, more }: Piece): void {
     if (this.#isCut) {
-      this.#credited -= piece.body.length;
-      this.#bytes -= piece.body.length;
-      this.#isCut = piece.more;
+      this.#credited -= body.length;
+      this.#isCut = more;
       return;
     }
-    const { contentType, body, more } = piece;
-    this.#pieces.push({ contentType, body, more });
-    while (this.#bytes > RETAINED_MAX_BYTES) this.#dropMessage(); // Limit: RETAINED_MAX_BYTES
+    this.#push({ bytes: body.length, piece: { contentType, body, more } });
+    while (this.#bytes > RETAINED_MAX_BYTES) this.#dropFront(); // Limit: RETAINED_MAX_BYTES
   }
 
   /** Bytes were sent that are credited, and not kept: pings. */
   skip(bytes: number): void {
-    this.#credited -= bytes;
+    if (this.isEmpty) return;
+    this.#push({ bytes, piece: undefined });
   }
 
   /** The peer has taken `bytes` more. */
   credited(bytes: number): void {
     this.#credited += bytes;
-    while (this.#pieces.length > 0) {
-      const length = this.#messageLength();
-      if (length === undefined || length > this.#credited) return;
+    for (let end = this.#frontEnd(); end > 0; end = this.#frontEnd()) {
+      const length = this.#lengthOf(end);
+      if (length > this.#credited) return;
       this.#credited -= length;
-      this.#dropFront(length);
+      this.#drop(end, length);
     }
-    // Credits are also given for pings, which are not kept.
-    this.#credited = Math.min(this.#credited, 0);
   }
 
   /** Everything, in order; nothing is left. */
   take(): readonly Piece[] {
-    const pieces = this.#pieces;
-    this.#pieces = [];
+    const pieces = this.#entries.flatMap((one) => one.piece ?? []);
+    this.#entries = [];
     this.#bytes = 0;
     this.#credited = 0;
     return pieces;
   }
 
-  /** Bytes of the message in front; undefined while its end is missing. */
-  #messageLength(): number | undefined {
+  #push(entry: Entry): void {
+    this.#entries.push(entry);
+    this.#bytes += entry.bytes;
+  }
+
+  /** How many entries the message, or ping, in front has; 0 while its end is missing. */
+  #frontEnd(): number {
+    for (const [i, { piece }] of this.#entries.entries()) {
+      // A ping may stand between the pieces of a message.
+      const isEnd = piece === undefined ? i === 0 : !piece.more;
+      if (isEnd) return i + 1;
+    }
+    return 0;
+  }
+
+  #lengthOf(end: number): number {
     let length = 0;
-    for (const piece of this.#pieces) {
-      length += piece.body.length;
-      if (!piece.more) return length;
-    }
-    return undefined;
+    for (let i = 0; i < end; i += 1) length += (this.#entries[i] as Entry).bytes;
+    return length;
   }
 
-  #dropFront(length: number): void {
+  #drop(end: number, length: number): void {
+    this.#entries.splice(0, end);
     this.#bytes -= length;
-    const end = this.#pieces.findIndex((piece) => !piece.more);
-    this.#pieces.splice(0, end + 1);
   }
 
-  #dropMessage(): void {
-    const length = this.#messageLength();
-    if (length !== undefined) {
-      this.#credited -= length;
-      this.#dropFront(length);
-      return;
-    }
-    this.#credited -= this.#bytes;
-    this.#pieces = [];
-    this.#bytes = 0;
-    this.#isCut = true;
+  /** Gives up the oldest message, or as much of it as is here. */
+  #dropFront(): void {
+    const end = this.#frontEnd() || this.#entries.length;
+    this.#isCut = this.#frontEnd() === 0;
+    const length = this.#lengthOf(end);
+    this.#credited -= length;
+    this.#drop(end, length);
   }
 }

@@ -103,8 +103,6 @@ export interface ResumeOptions {
   readonly inCredits?: number;
   readonly multi?: boolean;
   readonly routerResp?: boolean;
-  readonly peerDone?: boolean;
-  readonly selfDone?: boolean;
 }
 
 /** What an initiator tells the successor of a session's owner. */
@@ -139,8 +137,6 @@ export function readResume(packet: Packet, from: string, nowMs: number): Resumab
     nowMs,
     anchor: detach(anchor),
     marks: typeof marks === "string" ? detach(marks) : "",
-    peerDone: ext.get("closing") === true,
-    selfDone: ext.get("closed") === true,
   };
 }
 
@@ -183,6 +179,8 @@ export class Session {
   readonly #lenientSeq: boolean;
   readonly #offerRouter: boolean;
   #retained: RetainedInput | undefined;
+  /** Initiator, WebSocket: its close, for a successor of an owner that may not have heard it. */
+  #sentClose: Packet | undefined;
   /** Former owners and their marks, the last ones; empty as long as there was none. */
   #marks = "";
   /** The first packet after a takeover may skip one number: old connection managers keep alive during a handoff. */
@@ -221,8 +219,7 @@ export class Session {
     session.multi = options.multi ?? true;
     session.routerResp = options.routerResp ?? false;
     session.#mayskipOne = true;
-    session.peerDone = options.kind === "http" || (options.peerDone ?? false);
-    session.selfDone = options.selfDone ?? false;
+    session.peerDone = options.kind === "http";
     session.keepAlive();
     return session;
   }
@@ -457,11 +454,14 @@ export class Session {
     packet.ext.set("marks", this.#noteMark(former, mark));
     if (this.kind === "websocket") packet.ext.set("ws", true);
     if (this.#offerRouter) packet.ext.set("router-resp", true);
-    if (this.selfDone) packet.ext.set("closing", true);
-    if (this.peerDone) packet.ext.set("closed", true);
     const queue = this.#waiting();
     queue.addBack(pieces);
     queue.addFirst(packet);
+    const close = this.#sentClose;
+    if (close === undefined) return true;
+    this.#sentClose = undefined;
+    this.selfDone = false;
+    queue.addClose(close.code, close.body);
     return true;
   }
 
@@ -596,6 +596,7 @@ export class Session {
         return;
       case "close":
         this.selfDone = true;
+        if (this.role === "initiator") this.#sentClose = packet;
         if (this.peerDone) this.#end();
         return;
       case "handoff-start":

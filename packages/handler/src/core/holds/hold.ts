@@ -47,6 +47,8 @@ export abstract class Hold implements Scheduled, Due {
   readonly channels = new Map<string, Subscription>();
   keepAliveSlot?: number;
   protected readonly services: Services;
+  /** It is being taken over from a predecessor of this process. */
+  protected isResuming = false;
   #released = false;
 
   constructor(services: Services, origin: HoldOrigin, state: RequestState, nowMs: number) {
@@ -99,6 +101,13 @@ export abstract class Hold implements Scheduled, Due {
   /** Nobody else could go on from here. */
   protected dropAnchor(): void {
     if (this.services.outputs.keepsAnchors(this.session.peer)) this.session.setAnchor("");
+  }
+
+  /** Not of clients that are taken over: they come by the thousand, and were logged when they came. */
+  protected logSubscription(channel: string): void {
+    if (this.isResuming) return;
+    const { origin, client, services } = this;
+    services.log.info(`subscribe ${origin.uri} channel=${channel}${client.isRetry ? " retry" : ""}`);
   }
 
   protected implicitChannels(): string[] {

@@ -69,9 +69,7 @@ export class ResponseHold extends Hold implements Updatable {
 
   start(nowMs: number): void {
     for (const channel of this.channels.keys()) {
-      this.services.log.info(
-        `subscribe ${this.origin.uri} channel=${channel}${this.client.isRetry ? " retry" : ""}`,
-      );
+      this.logSubscription(channel);
       this.services.subscriptions.addResponse(channel, this, nowMs);
     }
     const dueMs = this.#dueMs ?? nowMs + this.#instruct.timeoutS * 1000;
@@ -82,8 +80,10 @@ export class ResponseHold extends Hold implements Updatable {
 
   /** Goes on where a predecessor of this process has left off. */
   resume(dueWallMs: number, nowMs: number): void {
+    this.isResuming = true;
     this.#dueMs = Math.max(dueWallMs - this.services.settings.wallOffsetMs, nowMs);
     this.start(nowMs);
+    this.isResuming = false;
   }
 
   #anchorUntil(dueMs: number): void {

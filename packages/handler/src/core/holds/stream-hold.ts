@@ -87,9 +87,11 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
 
   /** Goes on where a predecessor of this process has left off. */
   resume(nowMs: number): void {
+    this.isResuming = true;
     this.#subscribeImplicit(nowMs);
     if (this.hasNextLink) this.#pendingUpdate = "low"; // something may have been missed
     this.#enterHold(nowMs);
+    this.isResuming = false;
     this.flush();
   }
 
@@ -360,9 +362,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
     const isNew = !this.channels.has(fullName);
     this.channels.set(fullName, subscription);
     if (!isNew) return;
-    this.services.log.info(
-      `subscribe ${this.origin.uri} channel=${fullName}${this.client.isRetry ? " retry" : ""}`,
-    );
+    this.logSubscription(fullName);
     this.services.subscriptions.addStream(fullName, this, nowMs);
   }
 

@@ -143,7 +143,7 @@ export class WsSession implements Due {
     const anchor = readAnchor(text);
     if (anchor === undefined) return;
     for (const [channel, subscription] of anchor.channels)
-      this.#subscribe(channel, { ...subscription, prevId: undefined }, nowMs);
+      this.#add(channel, { ...subscription, prevId: undefined }, nowMs);
     this.#meta = anchor.meta;
     this.#keepAlive = anchor.keepAlive;
     this.sid = anchor.sid;
@@ -294,12 +294,15 @@ export class WsSession implements Due {
   }
 
   #subscribe(channel: string, subscription: Subscription, nowMs: number): void {
+    if (!this.channels.has(channel))
+      this.#owner.services.log.info(`subscribe ${this.uri} channel=${channel}`);
+    this.#add(channel, subscription, nowMs);
+  }
+
+  #add(channel: string, subscription: Subscription, nowMs: number): void {
     const isNew = !this.channels.has(channel);
     this.channels.set(channel, subscription);
-    if (!isNew) return;
-    const { services } = this.#owner;
-    services.log.info(`subscribe ${this.uri} channel=${channel}`);
-    services.subscriptions.addWs(channel, this, nowMs);
+    if (isNew) this.#owner.services.subscriptions.addWs(channel, this, nowMs);
   }
 
   #process(item: PublishItem, nowMs: number): void {
