@@ -20,3 +20,4 @@ await Promise.all(
   servers.map((one) => new Promise((resolve) => one.listen(0, "127.0.0.1", resolve))),
 );
 console.log(servers.map((one) => one.address().port).join(" "));
+process.stdin.on("end", () => process.exit()).resume();

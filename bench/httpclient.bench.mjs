@@ -9,7 +9,8 @@ const CONCURRENT = 64;
 const BATCH = 2000;
 
 const backend = spawn(process.execPath, [new URL("httpclient-backend.mjs", import.meta.url).pathname], {
-  stdio: ["ignore", "pipe", "inherit"],
+  // It ends with its standard input, also when this process fails.
+  stdio: ["pipe", "pipe", "inherit"],
 });
 const line = await new Promise((resolve) => backend.stdout.once("data", resolve));
 const [plain, secure] = String(line).trim().split(" ");

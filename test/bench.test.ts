@@ -12,6 +12,7 @@ describe("given the micro-benchmarks", () => {
     const done = spawnSync(process.execPath, [join(directory, file)], {
       env: { ...process.env, BENCH: "once" },
       encoding: "utf8",
+      timeout: 25_000,
     });
     expect([done.status, done.stderr]).toEqual([0, ""]);
   });

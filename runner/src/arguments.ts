@@ -16,7 +16,7 @@ export type ParsedRunner =
   | { readonly kind: "exit"; readonly code: number; readonly text: string };
 
 /** The original accepts long options with one dash. */
-function normaliseDashes(argv: readonly string[]): string[] {
+export function normaliseDashes(argv: readonly string[]): string[] {
   return argv.map((one) => (/^-[a-zA-Z][a-zA-Z-]+/.test(one) ? `-${one}` : one));
 }
 

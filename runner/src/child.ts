@@ -179,6 +179,11 @@ export class Child {
     return !this.#endedBadly;
   }
 
+  /** One that is starting reads everything anyway, and cannot be told yet. */
+  reload(): void {
+    if (this.#vainStarts === 0) this.signal("SIGHUP");
+  }
+
   /** Lets a new process take the place of the running one. Resolves when it is ready. */
   async replace(): Promise<void> {
     const phase = this.#phase;
@@ -189,7 +194,9 @@ export class Child {
     });
     this.#options.log.info(`replacing ${this.name}`);
     this.signal("SIGUSR2");
-    const force = setTimeout(() => this.signal("SIGKILL"), REPLACE_TIMEOUT_MS);
+    const force = setTimeout(() => {
+      if (this.#isReplaced) this.signal("SIGKILL"); // still the old one
+    }, REPLACE_TIMEOUT_MS);
     await ready;
     clearTimeout(force);
   }
@@ -255,7 +262,7 @@ export class Child {
 
   #stopped(code: number | null, signal: NodeJS.Signals | null): void {
     const { log, name } = this.#options;
-    if (this.#forced || code === 0) return;
+    if (this.#forced || this.#isReplaced || code === 0) return;
     if (signal !== null && this.#options.mayCrashAtStop) {
       log.warn(`${name}: Exited uncleanly`, { signal });
       return;

@@ -1,57 +1,40 @@
 import { type Config, type EffectiveValue, loadConfig, renderValue } from "@pushpin/config";
-import yargs from "yargs";
-import { inOwnWords } from "./arguments.ts";
 import { findConfigFile } from "./plan.ts";
+import { parseSubcommand } from "./subcommand.ts";
 
 /** Keys whose values are not for everybody's eyes. */
 const SECRETS = new Set(["sig_key", "upstream_key"]);
 
 /** `pushpin config`: the values in force and where each comes from. @returns the exit status. */
 export function showConfig(argv: readonly string[]): number {
-  let failure: string | undefined;
-  const parser = yargs([...argv])
-    .version(false)
-    .help(false)
-    .scriptName("pushpin config")
-    .usage("$0 [options] [KEY...]\n\nShows the settings in force and where each comes from.")
-    .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
-    .option("all", { type: "boolean", default: false, describe: "also what is at its default" })
-    .option("secrets", { type: "boolean", default: false, describe: "show keys as they are" })
-    .option("json", { type: "boolean", default: false, describe: "answer with JSON" })
-    .option("help", { alias: "h", type: "boolean", default: false, describe: "show this help" })
-    .strictOptions()
-    .exitProcess(false)
-    .fail((message: string | null, error: Error | undefined) => {
-      failure ??= message ?? error?.message ?? "bad arguments";
-    });
-  const parsed = parser.parseSync();
-  let help = "";
-  parser.showHelp((text) => {
-    help = text;
-  });
-  if (parsed.help) {
-    process.stdout.write(`${help}\n`);
-    return 0;
-  }
-  if (failure !== undefined) {
-    process.stderr.write(`error: ${inOwnWords(failure)}\n\n${help}\n`);
-    return 1;
-  }
+  const parsed = parseSubcommand(
+    "config",
+    "$0 [options] [KEY...]\n\nShows the settings in force and where each comes from.",
+    argv,
+    (parser) =>
+      parser
+        .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
+        .option("all", { type: "boolean", default: false, describe: "also what is at its default" })
+        .option("secrets", { type: "boolean", default: false, describe: "show keys as they are" })
+        .option("json", { type: "boolean", default: false, describe: "answer with JSON" }),
+  );
+  if (parsed.kind === "exit") return parsed.code;
+  const { options } = parsed;
   let config: Config;
   try {
-    config = loadConfig({ file: findConfigFile(parsed.config), environment: process.env });
+    config = loadConfig({ file: findConfigFile(options.config), environment: process.env });
   } catch (error) {
     process.stderr.write(`error: ${(error as Error).message}\n`);
     return 1;
   }
-  const wanted = parsed._.map(String);
+  const wanted = parsed.words;
   const values = config
     .effective()
     .filter((one) =>
-      wanted.length > 0 ? isNamed(one, wanted) : parsed.all || one.source !== "default",
+      wanted.length > 0 ? isNamed(one, wanted) : options.all || one.source !== "default",
     )
-    .map((one) => (parsed.secrets ? one : withoutSecrets(one)));
-  process.stdout.write(parsed.json ? `${JSON.stringify(values, null, 2)}\n` : renderValues(values));
+    .map((one) => (options.secrets ? one : withoutSecrets(one)));
+  process.stdout.write(options.json ? `${JSON.stringify(values, null, 2)}\n` : renderValues(values));
   const problems = config.problems();
   for (const problem of problems) process.stderr.write(`error: ${problem.message}\n`);
   return problems.length > 0 ? 1 : 0;

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "@pushpin/config";
-import yargs from "yargs";
-import { inOwnWords, type RunnerArguments } from "./arguments.ts";
+import type { RunnerArguments } from "./arguments.ts";
 import { fileNameOfWorker, findConfigFile, loadOptionsOf, makePlan, runnerPidFile } from "./plan.ts";
 import { isAlive } from "./running-child.ts";
+import { isFront } from "./services.ts";
+import { parseSubcommand } from "./subcommand.ts";
 
 /** Longer than all processes of a small machine may take, each with its last requests. */
 const RESTART_MAX_MS = 120_000;
@@ -15,36 +16,19 @@ const LOOK_MS = 50;
  * connection managers, and waits for them. Clients stay. @returns the exit status.
  */
 export async function restart(argv: readonly string[]): Promise<number> {
-  let failure: string | undefined;
-  const parser = yargs([...argv])
-    .version(false)
-    .help(false)
-    .scriptName("pushpin restart")
-    .usage("$0 [options]\n\nPuts new processes in the place of all but the connection managers.")
-    .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
-    .option("id", { type: "number", requiresArg: true, describe: "instance number" })
-    .option("help", { alias: "h", type: "boolean", default: false, describe: "show this help" })
-    .strict()
-    .exitProcess(false)
-    .fail((message: string | null, error: Error | undefined) => {
-      failure ??= message ?? error?.message ?? "bad arguments";
-    });
-  const parsed = parser.parseSync();
-  let help = "";
-  parser.showHelp((text) => {
-    help = text;
-  });
-  if (parsed.help) {
-    process.stdout.write(`${help}\n`);
-    return 0;
-  }
-  if (failure !== undefined) {
-    process.stderr.write(`error: ${inOwnWords(failure)}\n\n${help}\n`);
-    return 1;
-  }
+  const parsed = parseSubcommand(
+    "restart",
+    "$0 [options]\n\nPuts new processes in the place of all but the connection managers.",
+    argv,
+    (parser) =>
+      parser
+        .option("config", { type: "string", requiresArg: true, describe: "configuration file" })
+        .option("id", { type: "number", requiresArg: true, describe: "instance number" }),
+  );
+  if (parsed.kind === "exit") return parsed.code;
   const args: RunnerArguments = {
-    config: parsed.config,
-    id: parsed.id,
+    config: parsed.options.config,
+    id: parsed.options.id,
     logfile: undefined,
     levels: undefined,
     port: undefined,
@@ -53,6 +37,7 @@ export async function restart(argv: readonly string[]): Promise<number> {
   };
   try {
     const config = loadConfig(loadOptionsOf(findConfigFile(args.config), args));
+    config.check();
     const plan = makePlan(config, args);
     const runner = pidIn(runnerPidFile(plan));
     if (runner === undefined) {
@@ -61,7 +46,7 @@ export async function restart(argv: readonly string[]): Promise<number> {
     }
     const waiting = new Map<string, { readonly file: string; readonly pid: number | undefined }>();
     for (const worker of plan.workers) {
-      if (worker.service === "connmgr") continue;
+      if (isFront(worker.service)) continue;
       const pidFile = join(plan.rundir, `${fileNameOfWorker(worker, plan)}.pid`);
       waiting.set(worker.name, { file: pidFile, pid: pidIn(pidFile) });
     }

@@ -23,6 +23,11 @@ const ALIASES: Readonly<Record<string, Service>> = Object.fromEntries(
   SERVICES.flatMap((service) => NAMES[service].map((name) => [name, service] as const)),
 );
 
+/** Whether it is what clients are connected to: told to stop first, and never replaced while it runs. */
+export function isFront(service: Service): boolean {
+  return service === "connmgr" || service === "mongrel2" || service === "m2adapter";
+}
+
 /** All names a service has in log levels. */
 export function logNamesOf(service: Service): string[] {
   return [...NAMES[service]];

@@ -15,7 +15,7 @@ import { type LogFile, type LogLevel, renderTimestamp } from "@pushpin/log";
 import type { RunnerArguments } from "./arguments.ts";
 import { Child, type ChildOptions, KILL_AFTER_MS } from "./child.ts";
 import { ListenerSet } from "./client-listeners.ts";
-import type { Service } from "./services.ts";
+import { isFront, type Service } from "./services.ts";
 import {
   clearMongrel2,
   isAdapterReady,
@@ -34,7 +34,7 @@ import {
   runnerPidFile,
   type Worker,
 } from "./plan.ts";
-import { findLeftBehind, fingerprintOf, isAlive } from "./running-child.ts";
+import { findLeftBehind, fingerprintOf, isAlive, type LeftBehind } from "./running-child.ts";
 
 /** How often a process that must go before we start is looked at. */
 const WATCH_MS = 20;
@@ -73,10 +73,15 @@ export class Supervisor {
     process.on("SIGHUP", () => this.#reload());
     process.on("SIGUSR2", () => void this.#replaceAll());
     writeFileSync(runnerPidFile(this.#plan), `${process.pid}\n`);
-    for (const { child, pidFile, fingerprint } of this.#children) {
-      const left = findLeftBehind(pidFile, fingerprint);
+    // All before any is started: a number in an old file may be that of one of ours by then.
+    const leftBehind = this.#children.map(({ pidFile, fingerprint }) =>
+      findLeftBehind(pidFile, fingerprint),
+    );
+    for (const [i, { child }] of this.#children.entries()) {
+      const left = leftBehind[i] as LeftBehind;
       if (left.kind === "same") {
         child.adopt(left.pid);
+        child.reload(); // settings may have changed since
         continue;
       }
       if (left.kind === "other") await this.#replace(child.name, left.pid);
@@ -110,7 +115,7 @@ export class Supervisor {
       results.push(
         ...(await Promise.all(
           this.#children
-            .filter(({ service }) => (service === "connmgr") === isFirst)
+            .filter(({ service }) => isFront(service) === isFirst)
             .map(({ child }) => child.stop()),
         )),
       );
@@ -125,9 +130,15 @@ export class Supervisor {
     const pidFile = join(plan.rundir, `${fileNameOfWorker(worker, plan)}.pid`);
     const fingerprint = fingerprintOf([
       process.version,
-      ...command,
+      ...command.filter((one) => !one.startsWith("--loglevel=")),
       JSON.stringify([plan.http, plan.https, plan.local, plan.control]),
-      JSON.stringify(config.effective().map(({ section, key, items }) => [section, key, items])),
+      // A process follows live settings by itself: they are no reason not to adopt it.
+      JSON.stringify(
+        config
+          .effective()
+          .filter(({ section, key }) => !isLive(`${section}/${key}`))
+          .map(({ section, key, items }) => [section, key, items]),
+      ),
     ]);
     const child = new Child({
       name: worker.name,
@@ -185,9 +196,9 @@ export class Supervisor {
   async #replace(name: string, pid: number): Promise<void> {
     this.#log.info(`stopping ${name} of an earlier runner`, { pid });
     const startedMs = performance.now();
-    process.kill(pid, "SIGTERM");
+    kill(pid, "SIGTERM");
     while (isAlive(pid)) {
-      if (performance.now() - startedMs > REPLACE_AFTER_MS) process.kill(pid, "SIGKILL");
+      if (performance.now() - startedMs > REPLACE_AFTER_MS) kill(pid, "SIGKILL");
       await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
     }
   }
@@ -207,9 +218,16 @@ export class Supervisor {
    */
   async #replaceAll(): Promise<void> {
     if (this.#stopping || this.#isReplacing) return;
+    try {
+      loadConfig(loadOptionsOf(this.#config.file, this.#arguments)).check();
+    } catch (error) {
+      // None of them could start with it.
+      this.#log.error(`configuration not usable: ${(error as Error).message}`);
+      return;
+    }
     this.#isReplacing = true;
     this.#log.info("restarting all but the connection managers");
-    for (const { child, service } of this.#children) if (service !== "connmgr") await child.replace();
+    for (const { child, service } of this.#children) if (!isFront(service)) await child.replace();
     this.#isReplacing = false;
     this.#log.info("restarted");
   }
@@ -217,7 +235,7 @@ export class Supervisor {
   #reload(): void {
     this.#log.info("reloading");
     this.#log.reopen();
-    for (const { child } of this.#children) child.signal("SIGHUP");
+    for (const { child } of this.#children) child.reload();
     this.#compareConfig();
   }
 
@@ -249,6 +267,15 @@ export class Supervisor {
     rmSync(runnerPidFile(this.#plan), { force: true });
     this.#log.close();
     process.exit(code);
+  }
+}
+
+/** To a process that may be gone by now. */
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // gone
   }
 }
 

@@ -1,7 +1,8 @@
-import { Backend, HttpStream, Installation, SocketClient } from "@pushpin/testkit";
+import { type Backend, HttpStream, Installation, SocketClient } from "@pushpin/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startGripBackend } from "../grip-backend.ts";
 import { crash } from "./crash.ts";
+import { expectSafeOnesToBeRepeated } from "./slow-requests.ts";
 
 let backend: Backend;
 let installation: Installation;
@@ -71,26 +72,6 @@ describe("given held clients, when the proxy is killed", () => {
 });
 
 describe("given requests that wait for a slow backend, when the proxy is killed", () => {
-  test("then those that are safe to repeat are answered, others get 502", async () => {
-    const waiting: (() => void)[] = [];
-    const slow = await Backend.start((request, response, body) => {
-      waiting.push(() => response.end(`${request.method} ${body.toString()}`));
-    });
-    const other = await Installation.start({ routes: [`* ${slow.address}`] });
-    try {
-      const get = HttpStream.whole(`${other.url}/`);
-      const put = HttpStream.whole(`${other.url}/`, { method: "PUT", body: "whole" });
-      const post = HttpStream.whole(`${other.url}/`, { method: "POST", body: "whole" });
-      while (waiting.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
-      await crash(other, "proxy");
-      expect((await post).status).toBe(502);
-      while (waiting.length < 5) await new Promise((resolve) => setTimeout(resolve, 5));
-      for (const answer of waiting) answer();
-      expect((await get).text).toBe("GET ");
-      expect((await put).text).toBe("PUT whole");
-    } finally {
-      await other.stop();
-      await slow.stop();
-    }
-  });
+  test("then those that are safe to repeat are answered, others get 502", () =>
+    expectSafeOnesToBeRepeated("proxy"));
 });

@@ -56,10 +56,10 @@ const runner = spawn(
 let output = "";
 runner.stdout.on("data", (text) => {
   output += text;
-  if (process.env.DEBUG_RESUME) process.stdout.write(String(text).split("\n").filter((l) => /WARN|ERR|taken|handed/.test(l)).join("\n"));
 });
 const said = async (pattern, from = 0) => {
-  for (;;) {
+  for (const endMs = performance.now() + 30_000; ; ) {
+    if (performance.now() > endMs) throw new Error(`waited in vain for ${pattern}`);
     const found = pattern.exec(output.slice(from));
     if (found !== null) return found;
     await new Promise((resolve) => setTimeout(resolve, 2));
@@ -89,8 +89,9 @@ try {
         resolve();
       });
     });
-  while (held < clients)
+  while (held < clients && dropped === 0)
     await Promise.all(Array.from({ length: Math.min(200, clients - held) }, open));
+  if (held < clients) throw new Error(`only ${held} clients can be held: see ulimit -n`);
   console.log(`${held} streams held`);
   for (let round = 0; round < 3; round += 1) {
     const from = output.length;

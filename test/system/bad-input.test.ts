@@ -51,10 +51,13 @@ describe("given an installation and input nobody should send", () => {
 
   /** Bytes in, everything that comes out until the peer closes. */
   const exchange = (port: number, bytes: Buffer | string) =>
-    new Promise<string>((resolve) => {
+    new Promise<string>((resolve, reject) => {
       let out = "";
       const socket = connect(port, "127.0.0.1", () => socket.end(bytes));
-      socket.setTimeout(10_000, () => socket.destroy());
+      socket.setTimeout(10_000, () => {
+        reject(new Error("neither an answer nor an end"));
+        socket.destroy();
+      });
       socket.on("data", (data: Buffer) => {
         out += data.toString("latin1");
       });

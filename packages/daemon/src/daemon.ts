@@ -125,6 +125,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
   process.on("SIGHUP", () => {
+    if (stopping) return;
     log.info("reloading");
     log.reopen();
     const fresh = readAgain(options.name, parsed.arguments, log);

@@ -125,7 +125,7 @@ export function parseItem(value: Tnet, isJson: boolean, topic?: string): Result<
 /** The same, where one item may name several `channels`. */
 function parseItems(value: Tnet, isJson: boolean, topic?: string): Result<PublishItem[]> {
   const channels =
-    value instanceof Map && topic === undefined && !value.has("channel")
+    value instanceof Map && topic === undefined && !value.has("channel") && !value.has("connection")
       ? value.get("channels")
       : undefined;
   if (channels === undefined) {

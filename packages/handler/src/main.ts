@@ -83,7 +83,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
       if (fresh !== undefined) engine.reload(fresh.read(handlerSettings));
     },
     async leave() {
-      await control?.close();
+      await control?.leave();
       await untilQuiet(() => engine.isQuiet);
       await Promise.all([sockets.close(), publisher?.close(), metrics?.close()]);
     },

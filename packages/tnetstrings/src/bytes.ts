@@ -81,3 +81,8 @@ const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 export function detach(text: string): string {
   return text.length < 13 ? text : Buffer.from(text, "latin1").toString("latin1");
 }
+
+/** As `detach`, for bytes in either form. */
+export function detached(bytes: Bytes): Bytes {
+  return typeof bytes === "string" ? detach(bytes) : bytes;
+}

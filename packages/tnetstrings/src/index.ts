@@ -3,6 +3,7 @@ export {
   byteLength,
   concatBytes,
   detach,
+  detached,
   equalBytes,
   fromUtf8,
   isUtf8,

@@ -57,11 +57,6 @@ export class FrameReader {
     this.#handlers = handlers;
   }
 
-  /** A message has begun and not ended. */
-  get isInMessage(): boolean {
-    return this.#opcode !== 0;
-  }
-
   /** Nothing more is wanted. */
   end(): void {
     this.#ended = true;

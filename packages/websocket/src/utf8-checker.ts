@@ -20,10 +20,6 @@ export class Utf8Checker {
     }
     return isUtf8(text.subarray(0, end));
   }
-
-  reset(): void {
-    this.#begun = undefined;
-  }
 }
 
 /** Where the last complete character ends. */

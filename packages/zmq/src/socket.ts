@@ -133,7 +133,6 @@ export class ZmqSocket {
       .catch((error: unknown) => this.#notSent(frames, error));
   }
 
-  /** SUB. A closed socket wants nothing any more, so both of these may come late. */
   /** As `send`, for ROUTER: resolves with whether somebody has that identity, and reports nothing. */
   async sendIfRoutable(frames: Frames): Promise<boolean> {
     if (this.#closed) return false;
@@ -145,6 +144,7 @@ export class ZmqSocket {
     }
   }
 
+  /** SUB. A closed socket wants nothing any more, so both of these may come late. */
   subscribe(topic: string): void {
     if (this.#closed) return;
     (this.#native as Subscriber).subscribe(Buffer.from(topic, "latin1"));

@@ -143,7 +143,8 @@ export class Engine {
     this.nowMs = this.#clock.nowMs();
     this.#handed = 0;
     this.#lost = 0;
-    for (const connection of this.#slots) connection?.ownerReplaced(from);
+    for (const connection of this.#slots)
+      if (connection !== undefined) this.#guarded(connection, (one) => one.ownerReplaced(from));
     if (this.#handed + this.#lost > 0)
       this.log.info("sessions handed to a successor", {
         successor: from,
@@ -288,20 +289,18 @@ export class Engine {
     const waiting = this.#waiting;
     this.#dirty = [];
     this.#waiting = [];
-    for (const connection of dirty)
-      try {
-        connection.flush();
-      } catch (error) {
-        this.fault(connection, error);
-      }
+    for (const connection of dirty) this.#guarded(connection, flush);
     this.#join.forget();
-    for (const connection of waiting)
-      try {
-        connection.resume();
-      } catch (error) {
-        this.fault(connection, error);
-      }
+    for (const connection of waiting) this.#guarded(connection, resume);
   };
+
+  #guarded(connection: ClientConnection, work: (connection: ClientConnection) => void): void {
+    try {
+      work(connection);
+    } catch (error) {
+      this.fault(connection, error);
+    }
+  }
 
   /** An error of ours in the work for one client: that client is lost, and no other. */
   fault(connection: ClientConnection, error: unknown): void {
@@ -344,7 +343,7 @@ export class Engine {
     const held: ClientConnection[] = [];
     for (const connection of [...this.#slots]) {
       if (connection?.isHeld) held.push(connection);
-      else connection?.drain();
+      else if (connection !== undefined) this.#guarded(connection, drain);
     }
     const startMs = this.#clock.nowMs();
     let done = 0;
@@ -353,11 +352,12 @@ export class Engine {
       const share = graceMs > 0 ? Math.min(1, (passedMs * 2) / graceMs) : 1;
       const spread = Math.max(held.length * share, DRAIN_STEP + passedMs * DRAIN_PER_MS);
       const due = Math.min(held.length, Math.floor(spread));
-      for (; done < due; done += 1) held[done]?.drain();
+      for (; done < due; done += 1) this.#guarded(held[done] as ClientConnection, drain);
       if (this.#connections === 0 || passedMs >= graceMs) break;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    for (const connection of [...this.#slots]) connection?.destroy();
+    for (const connection of [...this.#slots])
+      if (connection !== undefined) this.#guarded(connection, destroy);
     clearInterval(this.#timer);
   }
 
@@ -365,20 +365,14 @@ export class Engine {
   tick(): void {
     const nowMs = this.#clock.nowMs();
     this.nowMs = nowMs;
-    this.#wheel.advance(nowMs, (connection) => {
-      try {
-        connection.timedOut();
-      } catch (error) {
-        this.fault(connection, error);
-      }
-    });
+    this.#wheel.advance(nowMs, (connection) => this.#guarded(connection, timedOut));
     this.#ticks += 1;
     if (this.#ticks % (1000 / TICK_MS) !== 0) return;
     const { packets, expired } = this.#keepAlive.tick(nowMs);
     for (const { to, packet } of packets) this.#sockets().send(to, packet);
     for (const connection of expired) {
       this.log.debug("session expired, client closed", { slot: connection.slot });
-      connection.destroy();
+      this.#guarded(connection, destroy);
     }
     this.#orphans.expire(nowMs);
     if (nowMs - this.#reportedMs >= REPORT_MS) this.#report(nowMs);
@@ -396,6 +390,12 @@ export class Engine {
     if (Object.keys(fresh).length > 0) this.log.info("clients turned away", fresh);
   }
 }
+
+const flush = (connection: ClientConnection) => connection.flush();
+const resume = (connection: ClientConnection) => connection.resume();
+const drain = (connection: ClientConnection) => connection.drain();
+const destroy = (connection: ClientConnection) => connection.destroy();
+const timedOut = (connection: ClientConnection) => connection.timedOut();
 
 /** The middle number of `0-<slot>-<generation>`; -1 for anything else. */
 function slotOf(id: string): number {

@@ -17,6 +17,9 @@ import { frameChunk, type SharedFrames } from "./shared-frames.ts";
 const FIRST_BODY_MAX_BYTES = 16_384;
 const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 
+/** Limit: times a request begins anew because its proxy died; it may be what kills them. Unit: repeats. */
+export const REPEATS_MAX = 3;
+
 /** One request and its response. */
 export class HttpExchange implements Activity {
   session: Session;
@@ -32,6 +35,7 @@ export class HttpExchange implements Activity {
   #expectsContinue: boolean;
   /** The request, as long as it may have to be sent again: its owner has died without an answer. */
   #request: Packet | undefined;
+  #repeats = 0;
   #hasBegun = false;
   #framing: Framing = "none";
   /** Bytes of a response with a length that are still to come. */
@@ -171,8 +175,8 @@ export class HttpExchange implements Activity {
   /** The session gets a new owner, who may keep it open for long. */
   #handOff(): boolean {
     const connection = this.#connection;
-    if (connection.hasEnded) {
-      // Nobody could tell a client that waits from one that has left.
+    if (connection.hasEnded || connection.engine.isDraining) {
+      // Nobody could tell a client that waits from one that has left; and who is going holds nobody.
       connection.destroy();
       return false;
     }
@@ -187,7 +191,8 @@ export class HttpExchange implements Activity {
     const { engine } = connection;
     if (engine.succession(connection, successor) !== "lost") return;
     const request = this.#request;
-    if (request !== undefined) {
+    if (request !== undefined && this.#repeats < REPEATS_MAX) {
+      this.#repeats += 1; // Limit: REPEATS_MAX
       this.#again(request);
       return;
     }

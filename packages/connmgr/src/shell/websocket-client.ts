@@ -15,6 +15,7 @@ import {
 import type { Packet, Session } from "@pushpin/zhttp";
 import type { Activity } from "./activity.ts";
 import type { ClientConnection } from "./client-connection.ts";
+import { REPEATS_MAX } from "./http-exchange.ts";
 import { dataFrame, isPackable, type SharedFrames } from "./shared-frames.ts";
 
 /** Limit: one message of a client. Unit: bytes; a larger one closes with 1009. */
@@ -57,6 +58,7 @@ export class WebSocketClient implements Activity, FrameHandlers {
 
   /** The handshake's request, until it is answered. */
   #request: Packet | undefined;
+  #repeats = 0;
 
   constructor(connection: ClientConnection, session: Session, handshake: Handshake) {
     this.#connection = connection;
@@ -76,10 +78,16 @@ export class WebSocketClient implements Activity, FrameHandlers {
     const connection = this.#connection;
     const { engine } = connection;
     if (engine.succession(connection, successor) !== "lost") return;
-    if (this.#request !== undefined && this.session.anchor === undefined) {
+    const request = this.session.anchor === undefined ? this.#request : undefined;
+    if (request !== undefined && this.#repeats < REPEATS_MAX) {
+      this.#repeats += 1; // Limit: REPEATS_MAX
       engine.abandonSession(connection);
       this.session = engine.openSession(connection, "websocket");
-      this.open(this.#request.copy());
+      this.open(request.copy());
+      return;
+    }
+    if (this.#reader === undefined) {
+      connection.refuse(502, "Failed to process request.\n");
       return;
     }
     this.#sendClose(SERVICE_RESTART, "");

@@ -75,7 +75,7 @@ export class ControlExchange {
     return this.#state.name === "head" ? this.#head() : NOTHING;
   }
 
-  /** Whether bytes of a request have come that is not whole. */
+  /** No byte of a next request has come. */
   get isIdle(): boolean {
     return this.#state.name === "head" && this.#size === 0;
   }

@@ -258,6 +258,7 @@ export class HandlerCore {
       this.#nextSecondMs = Math.max(this.#nextSecondMs + SECOND_MS, nowMs);
       this.#second(nowMs);
     }
+    this.ws.sendAnchors();
     this.ws.out.flush();
   }
 

@@ -99,6 +99,8 @@ export class InternalRequests {
   readonly #queue = new Set<Group>();
   readonly #predecessors = new Predecessors();
   #running = 0;
+  /** Time of whatever is worked on. */
+  #nowMs = 0;
   #count = 0;
 
   /** `concurrency`: different shared requests at a time. */
@@ -108,11 +110,15 @@ export class InternalRequests {
     this.#outputs = outputs;
   }
 
+  /** Under way, or waiting for their turn. */
   get size(): number {
-    return this.#requests.size;
+    let size = this.#requests.size;
+    for (const { waiting } of this.#queue) size += waiting.size;
+    return size;
   }
 
   start(data: InternalRequestData, listener: RequestListener, nowMs: number): InternalRequest {
+    this.#nowMs = nowMs;
     this.#count += 1;
     const session = new Session({
       role: "initiator",
@@ -122,7 +128,6 @@ export class InternalRequests {
       nowMs,
       credits: INITIAL_CREDITS,
       offerRouter: true,
-      epoch: this.#outputs.epochs().epoch,
     });
     const group = data.autoShare === true ? this.#groupOf(data) : undefined;
     const request = new InternalRequest(session, listener, group, this);
@@ -140,6 +145,7 @@ export class InternalRequests {
   #send(request: InternalRequest, first: Packet): void {
     this.#requests.set(request.session.id, request);
     this.#keepAlives.add(request);
+    request.session.openLater(this.#outputs.epochs().epoch, this.#nowMs);
     request.session.open(first);
     this.flush(request);
   }
@@ -190,6 +196,7 @@ export class InternalRequests {
 
   /** A proxy has started: requests that were with the one before it have failed. */
   proxyStarted(proxy: string, nowMs: number): void {
+    this.#nowMs = nowMs;
     if (!this.#predecessors.announce(proxy)) return;
     const { lostEpoch } = this.#outputs.epochs();
     for (const [id, { session }] of [...this.#requests])
@@ -198,6 +205,7 @@ export class InternalRequests {
   }
 
   receive(packet: Packet, nowMs: number): void {
+    this.#nowMs = nowMs;
     if (packet.ids !== undefined) {
       for (const { id, seq } of packet.ids) this.#receive(id, packet, seq, nowMs);
       return;
@@ -207,6 +215,7 @@ export class InternalRequests {
 
   /** Call it once a second. */
   tick(nowMs: number): void {
+    this.#nowMs = nowMs;
     const { packets, expired } = this.#keepAlives.tick(nowMs);
     for (const { to, packet } of packets) this.#outputs.send(to, packet);
     for (const request of expired) {

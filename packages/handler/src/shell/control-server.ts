@@ -19,6 +19,11 @@ const IDLE_TIMEOUT_MS = 60_000;
 /** After the answer, what the client still sends is read and dropped for this long. */
 const LINGER_MS = 2000;
 const SWEEP_MS = 500;
+/** Limit: time for publishers who have begun when the process is replaced; then they are cut. Unit: ms. */
+const LEAVE_MAX_MS = 5000;
+/** What was sent before has been read after this. */
+const LEAVE_QUIET_MS = 50;
+const LEAVE_LOOK_MS = 10;
 
 export type ControlListen =
   | { readonly fd: number }
@@ -108,6 +113,22 @@ export class ControlServer {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
+  /** Takes nobody new, and answers those who have begun; the others come back. */
+  async leave(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const endMs = performance.now() + LEAVE_MAX_MS;
+    // What has been sent may not have been read yet.
+    await new Promise((resolve) => setTimeout(resolve, LEAVE_QUIET_MS));
+    // Limit: LEAVE_MAX_MS
+    while (this.#connections.size > 0 && performance.now() < endMs) {
+      for (const [socket, { exchange }] of this.#connections) if (exchange.isIdle) socket.destroy();
+      await new Promise((resolve) => setTimeout(resolve, LEAVE_LOOK_MS));
+    }
+    clearInterval(this.#sweep);
+    for (const socket of this.#connections.keys()) socket.destroy();
+    await closed;
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#sweep);
     for (const socket of this.#connections.keys()) socket.destroy();
@@ -127,6 +148,8 @@ export class ControlServer {
     if (next === undefined || this.#connections.size - this.#waiting.size >= CONTROL_CONNECTIONS_MAX)
       return;
     this.#waiting.delete(next);
+    const connection = this.#connections.get(next);
+    if (connection !== undefined) connection.dueMs = performance.now() + REQUEST_TIMEOUT_MS;
     next.resume();
   }
 

@@ -1,5 +1,5 @@
 import type { Timer } from "@pushpin/clock";
-import { getHeader } from "@pushpin/http";
+import { getHeader, isIdempotent } from "@pushpin/http";
 import { concatBytes, fromUtf8, toBuffer } from "@pushpin/tnetstrings";
 import { INITIAL_CREDITS, type Packet, type Session } from "@pushpin/zhttp";
 import {
@@ -15,15 +15,6 @@ import { type Connection, FIELDS_MAX, type ResponseHandler } from "./connection.
 import type { Engine, Exchange } from "./engine.ts";
 import { UploadBody } from "./upload-body.ts";
 
-/** Asked twice, they do the same as asked once (RFC 9110, 9.2.2). */
-const SAFE_TO_REPEAT: ReadonlySet<string> = new Set([
-  "GET",
-  "HEAD",
-  "OPTIONS",
-  "PUT",
-  "DELETE",
-  "TRACE",
-]);
 /** Limit: body of a response that redirects. Unit: bytes; above, its connection is given up. */
 const REDIRECT_BODY_MAX_BYTES = 65_536;
 /** Limit: repeats of a request that a backend has not begun with; then it fails. Unit: repeats. */
@@ -241,7 +232,7 @@ export class HttpExchange implements Exchange, ResponseHandler {
       this.#repeats === 0 &&
       this.#connection?.isReused === true &&
       isHangUp(error) &&
-      SAFE_TO_REPEAT.has(this.#request.method)
+      isIdempotent(this.#request.method)
     );
   }
 
@@ -260,7 +251,7 @@ export class HttpExchange implements Exchange, ResponseHandler {
         ? pool.open(plan, this.#request, nowMs)
         : pool.take(plan, this.#request, nowMs);
     this.#connection = connection;
-    const isSafe = this.#upload === undefined && SAFE_TO_REPEAT.has(this.#request.method);
+    const isSafe = this.#upload === undefined && isIdempotent(this.#request.method);
     if (isSafe || !connection.isReused) this.#send(connection);
     // What could not be repeated waits until a close that has already come is known.
     else setImmediate(() => this.#sendIfUsable(connection));
@@ -301,8 +292,12 @@ export class HttpExchange implements Exchange, ResponseHandler {
     }
     const { pool } = this.#engine;
     const left = this.#connection as Connection;
-    if (this.#received > REDIRECT_BODY_MAX_BYTES) left.destroy();
-    else pool.giveBack(this.#plan as RequestPlan, left, this.#engine.nowMs);
+    if (this.#received > REDIRECT_BODY_MAX_BYTES) {
+      this.#isOver = true; // what the abort says of this request is not for the next one
+      this.#abort?.(new Error("redirected"));
+      left.destroy();
+      this.#isOver = false;
+    } else pool.giveBack(this.#plan as RequestPlan, left, this.#engine.nowMs);
     this.#connection = undefined;
     this.#abort = undefined;
     this.#request = next;

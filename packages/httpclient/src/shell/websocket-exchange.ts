@@ -17,6 +17,7 @@ import { planRequest } from "../core/request-plan.ts";
 import { HEAD_MAX_BYTES } from "./connection.ts";
 import { connectTo } from "./connector.ts";
 import type { Engine, Exchange } from "./engine.ts";
+import { INTERIM_MAX } from "../core/interim-filter.ts";
 
 /** Limit: one message of a backend. Unit: bytes. */
 const MESSAGE_MAX_BYTES = 64 * 1024 * 1024;
@@ -24,8 +25,8 @@ const MESSAGE_MAX_BYTES = 64 * 1024 * 1024;
 const REJECTION_MAX_BYTES = 100_000;
 /** A backend must have answered the handshake, a refusal's body included, by then. */
 const HANDSHAKE_TIMEOUT_MS = 60_000;
-/** Limit: interim responses before the answer. */
-const INTERIM_MAX = 16;
+/** Limit: time a backend has to close its half after both closes; then it is cut. Unit: ms. */
+const CLOSE_WAIT_MS = 10_000;
 /** Close code for the end of this process. */
 const GOING_AWAY = 1001;
 /** Close code for a message above `MESSAGE_MAX_BYTES`. */
@@ -271,7 +272,12 @@ export class WebSocketExchange implements Exchange {
     this.#engine.pump(this);
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#socket?.end();
+    const socket = this.#socket;
+    if (socket !== undefined) {
+      socket.end();
+      const timer = this.#engine.clock.setTimer(CLOSE_WAIT_MS, () => socket.destroy()); // Limit: CLOSE_WAIT_MS
+      socket.once("close", () => timer.cancel());
+    }
     this.#engine.pump(this);
   }
 

@@ -58,8 +58,6 @@ const WAITING_REQUESTS_MAX = 1000;
 const GOING_AWAY = 1001;
 /** The process that had the WebSocket is gone. */
 const SERVICE_RESTART = 1012;
-/** Backends of WebSockets over HTTP have this long to hear that their clients are gone. */
-const DISCONNECTS_MS = 2500;
 
 export interface EngineSockets {
   readonly clients: ResponderSockets;
@@ -124,6 +122,7 @@ export class Engine {
   readonly #sockJs: SockJsManager;
   readonly #timer: NodeJS.Timeout;
   readonly #httpClients = new Predecessors();
+  readonly #handlers = new Predecessors();
   readonly #unacknowledged: Session[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #internalLink: Link;
@@ -194,7 +193,7 @@ export class Engine {
 
   /** A handler of ours has started. */
   handlerStarted(handler: string): void {
-    if (handler === this.#handler) return;
+    if (handler === this.#handler || !this.#handlers.announce(handler)) return;
     const isSuccessor = this.#handler !== "";
     this.#handler = handler;
     this.#control.handlerStarted(handler, this.#options.clock.nowMs());
@@ -245,8 +244,11 @@ export class Engine {
   controlPacket(frame: Uint8Array): void {
     const decoded = decode(frame);
     const packet = decoded.ok ? decodeControlPacket(decoded.value) : decoded;
-    if (packet.ok) this.#control.receive(packet.value, this.#options.clock.nowMs());
-    else this.#options.log.warn("malformed ws-control packet dropped", { error: packet.error });
+    if (packet.ok) {
+      // What a handler that has a successor still says would take sessions back to it.
+      if (!this.#handlers.isReplaced(packet.value.from))
+        this.#control.receive(packet.value, this.#options.clock.nowMs());
+    } else this.#options.log.warn("malformed ws-control packet dropped", { error: packet.error });
   }
 
   /** Whether a connection is here: `<sender>:<id>`, or the id of a WebSocket. */
@@ -276,7 +278,7 @@ export class Engine {
   /** Ends everything; backends of WebSockets over HTTP are told first, for a bounded time. */
   async stop(): Promise<void> {
     for (const relay of [...this.#relays.values()]) relay.shutdown(GOING_AWAY);
-    await this.#overHttp.disconnects.stop(this.#options.clock, DISCONNECTS_MS);
+    await this.#overHttp.disconnects.stop(this.#options.clock);
     clearInterval(this.#timer);
     clearTimeout(this.#ackTimer);
     for (const end of [...this.#ends.values(), ...this.#backendEnds.values()]) {
@@ -309,9 +311,13 @@ export class Engine {
   #beginWaiting(): void {
     while (this.#waiting.length > 0 && this.#open < this.#options.openRequestsMax) {
       this.#begin(this.#waiting.shift() as Waiting);
-      if (this.#waiting.length === WAITING_REQUESTS_MAX / 2)
-        this.#options.sockets().clients.resumeIntake();
     }
+    this.#regulateIntake();
+  }
+
+  #regulateIntake(): void {
+    if (this.#waiting.length <= WAITING_REQUESTS_MAX / 2)
+      this.#options.sockets().clients.resumeIntake();
   }
 
   #begin({ packet, isInternal }: Waiting): void {
@@ -458,7 +464,9 @@ export class Engine {
     }, ACKNOWLEDGE_AFTER_MS);
   }
 
-  #resume(state: RequestState): Session {
+  /** Undefined for one that is here already: a handler that was asked twice may give it back twice. */
+  #resume(state: RequestState): Session | undefined {
+    if (this.#ends.has(keyOf(state.rid.sender, state.rid.id))) return undefined;
     const session = Session.resume({
       kind: "http",
       from: this.#options.instanceId,
@@ -485,7 +493,9 @@ export class Engine {
     const at = this.#waiting.findIndex(
       (one) => one.packet.id === id && one.packet.from === packet.from,
     );
-    if (at >= 0) this.#waiting.splice(at, 1);
+    if (at < 0) return;
+    this.#waiting.splice(at, 1);
+    this.#regulateIntake();
   }
 
   #pump(session: Session): void {

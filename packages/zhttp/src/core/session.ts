@@ -150,7 +150,7 @@ export class Session {
   readonly kind: Kind;
   readonly from: string;
   readonly id: string;
-  readonly epoch: number;
+  epoch: number;
   /** Where follow-ups go; empty for an initiator until the first answer. Follows the newest packet. */
   peer: string;
   /** The peer takes packets with id lists for this session. */
@@ -342,6 +342,12 @@ export class Session {
     first.stream = this.kind === "http";
     this.#urgent(first);
     if (this.kind === "http" && !first.more) this.selfDone = true;
+  }
+
+  /** Initiator: it was made a while before it is opened. */
+  openLater(epoch: number, nowMs: number): void {
+    this.epoch = epoch;
+    this.expiresAtMs = nowMs + SESSION_EXPIRE_MS;
   }
 
   /** Responder, HTTP: says that the request has arrived; with `credits` that its body may come. */

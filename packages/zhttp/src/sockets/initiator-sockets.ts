@@ -157,7 +157,7 @@ export class InitiatorSockets {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#heldTimer);
+    this.#letGo();
     this.#turn.flush();
     await Promise.all([this.#push.close(), this.#stream.close(), this.#sub.close()]);
   }

@@ -53,7 +53,7 @@ export class ResponderSockets {
   /** Topics seen by the XPUB. */
   readonly #present = new Set<string>();
   /** Answers to initiators that are about to subscribe: after a restart requests come before that. */
-  readonly #held = new Map<string, Packet[]>();
+  readonly #held = new Map<string, { readonly packets: Packet[]; readonly sinceMs: number }>();
   #heldTimer: NodeJS.Timeout | undefined;
   /** Initiators that have not answered our announcement. */
   readonly #announcing = new Set<string>();
@@ -191,19 +191,28 @@ export class ResponderSockets {
 
   #hold(to: string, packet: Packet): void {
     const held = this.#held.get(to);
-    if (held === undefined) this.#held.set(to, [packet]);
-    else if (held.length < HELD_PACKETS_MAX) held.push(packet); // Limit: HELD_PACKETS_MAX
-    this.#heldTimer ??= setTimeout(() => {
-      this.#heldTimer = undefined;
-      this.#held.clear();
-    }, HELD_FOR_MS);
+    if (held === undefined) this.#held.set(to, { packets: [packet], sinceMs: performance.now() });
+    else if (held.packets.length < HELD_PACKETS_MAX) held.packets.push(packet); // Limit: HELD_PACKETS_MAX
+    this.#heldTimer ??= setTimeout(() => this.#giveUp(), HELD_FOR_MS);
+  }
+
+  /** Whoever has not subscribed by now is not coming. */
+  #giveUp(): void {
+    this.#heldTimer = undefined;
+    const oldestMs = performance.now() - HELD_FOR_MS;
+    for (const [to, { packets, sinceMs }] of this.#held) {
+      if (sinceMs > oldestMs) continue;
+      this.#held.delete(to);
+      this.#options.log.debug("answers for nobody dropped", { to, packets: packets.length });
+    }
+    if (this.#held.size > 0) this.#heldTimer = setTimeout(() => this.#giveUp(), HELD_FOR_MS);
   }
 
   #release(to: string): void {
     const held = this.#held.get(to);
     if (held === undefined) return;
     this.#held.delete(to);
-    for (const packet of held) this.send(to, packet, false);
+    for (const packet of held.packets) this.send(to, packet, false);
   }
 
   #openBatch(batches: Map<string, FrameBatch>, to: string, viaRouter: boolean): FrameBatch {

@@ -37,7 +37,8 @@ export type HoldAnchor =
     });
 
 export function encodeHoldAnchor(anchor: HoldAnchor): string {
-  const { rid: _r, userData: _u, ...client } = anchor.client as RequestState;
+  const { rid: _r, inSeq: _i, outSeq: _o, outCredits: _c, userData: _u, ...client } =
+    anchor.client as RequestState;
   return encodeAnchor({ ...anchor, client });
 }
 

@@ -113,7 +113,8 @@ export class ResponseHold extends Hold implements Updatable {
   /** False if the item came too late for this client. */
   deliver(item: PublishItem, nowMs: number): boolean {
     if (this.state === "filtering") {
-      if (this.#queue.length < RESPONSE_QUEUE_MAX) this.#queue.push(item); // Limit: RESPONSE_QUEUE_MAX
+      if (this.#queue.length >= RESPONSE_QUEUE_MAX) return false; // Limit: RESPONSE_QUEUE_MAX
+      this.#queue.push(item);
       return true;
     }
     if (this.state !== "holding") return false;

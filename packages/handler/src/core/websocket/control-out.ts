@@ -23,14 +23,20 @@ export class ItemTemplate {
 /** Limit: proxies whose last packets are kept; the oldest is forgotten. */
 const LOGS_MAX = 256;
 
+/** Ages that a proxy's log outlives it, or the last session that was taken over from it: two minutes. */
+const AGES_KEPT = 24;
+
 /** Items for the proxies, collected into packets of up to 128. */
 export class ControlOut {
   readonly #from: string;
   readonly #send: (to: string, frame: Buffer) => void;
   readonly #waiting = new Map<string, string[]>();
   /** Of proxies that can have a successor. */
-  readonly #gone = new Set<string>();
   readonly #logs = new Map<string, ReplayLog>();
+  /** Proxies that are gone, and how many times more `age` leaves them their logs. */
+  readonly #gone = new Map<string, number>();
+  /** Packets to proxies that can have a successor. */
+  #seq = 0;
 
   constructor(from: string, send: (to: string, frame: Buffer) => void) {
     this.#from = from;
@@ -43,7 +49,7 @@ export class ControlOut {
     // Limit: LOGS_MAX
     if (this.#logs.size >= LOGS_MAX) {
       const [oldest] = this.#logs.keys();
-      if (oldest !== undefined) this.#logs.delete(oldest);
+      if (oldest !== undefined) this.#forget(oldest);
     }
     this.#logs.set(proxy, new ReplayLog());
   }
@@ -51,21 +57,28 @@ export class ControlOut {
   /** Sends to `successor` what `proxy` was given for a session after the item `mark`. */
   replay(cid: string, proxy: string, successor: string, mark: number): void {
     this.flush();
-    for (const item of this.#logs.get(proxy)?.since(cid, mark) ?? []) this.add(successor, item);
+    const log = this.#logs.get(proxy);
+    if (log === undefined) return;
+    this.noteGone(proxy);
+    for (const item of log.since(cid, mark)) this.add(successor, item);
   }
 
   /** Called every few seconds. */
   age(): void {
-    for (const [proxy, log] of this.#logs) if (!this.#gone.has(proxy)) log.age();
+    for (const [proxy, log] of this.#logs) {
+      const left = this.#gone.get(proxy);
+      if (left === undefined) log.age();
+      else if (left === 0) this.#forget(proxy);
+      else this.#gone.set(proxy, left - 1);
+    }
   }
 
   /** Nothing reaches this proxy any more: what is for its sessions waits for its successor. */
   noteGone(proxy: string): void {
-    if (this.#logs.has(proxy)) this.#gone.add(proxy);
+    if (this.#logs.has(proxy)) this.#gone.set(proxy, AGES_KEPT);
   }
 
-  /** Its sessions have had the time to be taken over. */
-  forget(proxy: string): void {
+  #forget(proxy: string): void {
     this.#logs.delete(proxy);
     this.#gone.delete(proxy);
   }
@@ -99,7 +112,8 @@ export class ControlOut {
       this.#send(to, Buffer.from(`${lengthPrefix(fields.length)}${fields}}`, "latin1"));
       return;
     }
-    const seq = log.next();
+    this.#seq += 1;
+    const seq = this.#seq;
     fields += `3:seq,${encodeText(seq)}`;
     const frame = Buffer.from(`${lengthPrefix(fields.length)}${fields}}`, "latin1");
     log.add(seq, frame);

@@ -19,21 +19,18 @@ interface Numbered {
  * managers which of them reached the clients; the others are sent again.
  */
 export class ReplayLog {
-  #seq = 0;
   #older: Sent[] = [];
   #newer: Sent[] = [];
   #newerBytes = 0;
-  /** Items by session, as far as the packets have been looked into. */
+  /** Items by session, from the moment somebody asks. */
   #items: Map<string, Numbered[]> | undefined;
-  #looked = 0;
 
-  /** Number of the next packet. */
-  next(): number {
-    this.#seq += 1;
-    return this.#seq;
-  }
-
+  /** `seq` grows from packet to packet. */
   add(seq: number, frame: Buffer): void {
+    if (this.#items !== undefined) {
+      this.#index(this.#items, { seq, frame });
+      return;
+    }
     // Limit: REPLAY_MAX_BYTES
     if (this.#newerBytes > REPLAY_MAX_BYTES / 2) this.age();
     this.#newer.push({ seq, frame });
@@ -42,7 +39,6 @@ export class ReplayLog {
 
   /** Called every few seconds: what was there at the last call too has arrived, or its proxy is known to be gone. */
   age(): void {
-    if (this.#items !== undefined) return; // somebody is asking
     this.#older = this.#newer;
     this.#newer = [];
     this.#newerBytes = 0;
@@ -50,26 +46,30 @@ export class ReplayLog {
 
   /** What was sent for one session after the item `mark` (`itemNumber`). */
   since(cid: string, mark: number): readonly ControlItem[] {
-    const items = this.#look();
-    const found = items.get(cid) ?? [];
+    const found = this.#look().get(cid) ?? [];
     return found.filter((one) => one.number > mark).map((one) => one.item);
   }
 
   #look(): Map<string, Numbered[]> {
-    this.#items ??= new Map();
-    const all = [...this.#older, ...this.#newer];
-    for (const { seq, frame } of all.slice(this.#looked)) {
-      const decoded = decode(frame);
-      const packet = decoded.ok ? decodeControlPacket(decoded.value) : decoded;
-      if (!packet.ok) continue;
-      for (const [index, item] of packet.value.items.entries()) {
-        const numbered = { number: itemNumber(seq, index), item };
-        const list = this.#items.get(item.cid);
-        if (list === undefined) this.#items.set(item.cid, [numbered]);
-        else list.push(numbered);
-      }
+    if (this.#items !== undefined) return this.#items;
+    const items = new Map<string, Numbered[]>();
+    for (const sent of this.#older) this.#index(items, sent);
+    for (const sent of this.#newer) this.#index(items, sent);
+    this.#older = [];
+    this.#newer = [];
+    this.#items = items;
+    return items;
+  }
+
+  #index(items: Map<string, Numbered[]>, { seq, frame }: Sent): void {
+    const decoded = decode(frame);
+    const packet = decoded.ok ? decodeControlPacket(decoded.value) : decoded;
+    if (!packet.ok) return;
+    for (const [index, item] of packet.value.items.entries()) {
+      const numbered = { number: itemNumber(seq, index), item };
+      const list = items.get(item.cid);
+      if (list === undefined) items.set(item.cid, [numbered]);
+      else list.push(numbered);
     }
-    this.#looked = all.length;
-    return this.#items;
   }
 }

@@ -31,6 +31,8 @@ const ACCEPT_ERROR = "Accept service unavailable.\n";
 const UNREACHABLE = "Error: zhttp service for route is unreachable.\n";
 
 /** Failures before which the backend cannot have seen the request. */
+/** Limit: times a request is sent again because the HTTP client died; it may be what kills it. Unit: repeats. */
+export const RESTARTS_MAX = 3;
 const IS_CONNECT_FAILURE = /^(?:remote-connection-failed|connection-timeout|tls-error)$/;
 
 //   requesting ──head──▶ relaying ──end──▶ done
@@ -54,6 +56,7 @@ export class HttpRelay implements ClientListener, BackendListener {
   #phase: Phase = "requesting";
   #backend: HttpBackend | undefined;
   #targetIndex = -1;
+  #restarts = 0;
   #sentUri = "";
   #sentHeaders: string[] = [];
   #head: ResponseHead | undefined;
@@ -264,7 +267,9 @@ export class HttpRelay implements ClientListener, BackendListener {
     else if (this.#phase === "relaying") this.#cut();
     if (this.#phase !== "requesting") return;
     const isKept = this.#body.isKept || this.#body.bytes === 0;
-    if (condition === PEER_RESTARTED && isKept && isIdempotent(this.#first.info.method)) {
+    const mayRepeat = isKept && isIdempotent(this.#first.info.method);
+    if (condition === PEER_RESTARTED && mayRepeat && this.#restarts < RESTARTS_MAX) {
+      this.#restarts += 1; // Limit: RESTARTS_MAX
       this.#targetIndex -= 1;
       this.#nextTarget();
       return;

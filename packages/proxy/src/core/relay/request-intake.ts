@@ -221,7 +221,7 @@ export class RequestIntake {
   }
 
   /** Held requests that the handler gives back (proxy.md 3.17). */
-  retry(retry: RetryPacket, resume: (state: RequestState) => Session): void {
+  retry(retry: RetryPacket, resume: (state: RequestState) => Session | undefined): void {
     const { requestData, inspect, route: id, requests } = retry;
     const named = id === undefined ? undefined : this.#routes().byId(id);
     const route =
@@ -233,7 +233,9 @@ export class RequestIntake {
     const path = sockJsPath(route, requestData.uri);
     for (const state of requests) {
       const peerAddress = state.peerAddress ?? "";
-      const client = this.#client(resume(state), {
+      const session = resume(state);
+      if (session === undefined) continue;
+      const client = this.#client(session, {
         method: requestData.method,
         uri: requestData.uri,
         headers: requestData.headers,

@@ -1,4 +1,4 @@
-import { type Bytes, concatBytes, toUtf8 } from "@pushpin/tnetstrings";
+import { type Bytes, concatBytes, detached, toUtf8 } from "@pushpin/tnetstrings";
 
 /** Limit: one message of a client. Unit: bytes. */
 export const CLIENT_MESSAGE_MAX_BYTES = 200_000;
@@ -59,7 +59,7 @@ export class MessageAssembler {
       this.#clear();
       return { state: "too-large" };
     }
-    if (body.length > 0) this.#pieces.push(body);
+    if (body.length > 0) this.#pieces.push(detached(body)); // it outlives its packet
     this.#bytes = bytes;
     if (more) return { state: "incomplete" };
     const text = toUtf8(concatBytes(this.#pieces));

@@ -3,7 +3,7 @@ import type { Clock } from "@pushpin/clock";
 /** Limit: clients that are gone and whose backends are still to be told; further ones are not told. */
 export const DISCONNECTS_MAX = 10_000;
 /** Limit: how long a process that stops waits for backends to be told. */
-export const DISCONNECTS_STOP_MS = 5000;
+export const DISCONNECTS_STOP_MS = 2500;
 
 /** A connection without a client whose backend is being told so. */
 export interface Disconnecting {
@@ -37,12 +37,12 @@ export class BackgroundDisconnects {
     if (this.#going.delete(one) && this.#going.size === 0) this.#emptied?.();
   }
 
-  /** Settles when every backend has been told, or after `timeoutMs`; what is left then is given up. */
-  stop(clock: Clock, timeoutMs: number = DISCONNECTS_STOP_MS): Promise<void> {
+  /** Settles when every backend has been told, or after `DISCONNECTS_STOP_MS`; what is left then is given up. */
+  stop(clock: Clock): Promise<void> {
     if (this.#going.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       // Limit: DISCONNECTS_STOP_MS
-      const timer = clock.setTimer(timeoutMs, () => {
+      const timer = clock.setTimer(DISCONNECTS_STOP_MS, () => {
         for (const one of [...this.#going]) one.giveUp();
       });
       this.#emptied = () => {

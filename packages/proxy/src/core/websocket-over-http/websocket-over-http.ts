@@ -1,7 +1,7 @@
 import type { WheelNode } from "@pushpin/clock";
 import { decodeWebSocketEvents, encodeWebSocketEvents, type WebSocketEvent } from "@pushpin/grip";
 import { filterHeaders, getHeader } from "@pushpin/http";
-import { type Bytes, concatBytes, detach, sliceBytes, toBuffer } from "@pushpin/tnetstrings";
+import { type Bytes, concatBytes, detached, sliceBytes, toBuffer } from "@pushpin/tnetstrings";
 import { PEER_RESTARTED, type ResponseHead } from "@pushpin/zhttp";
 import type { RelayPorts } from "../relay/ports.ts";
 import type { Target } from "../routes/route-table.ts";
@@ -549,9 +549,4 @@ function closeEvent(code: number | undefined, reason: Bytes): WebSocketEvent {
   const head = Buffer.alloc(2);
   head.writeUInt16BE(code);
   return { type: "CLOSE", content: concatBytes([head, reason]) };
-}
-
-/** Bytes that stay when the packet they came in is gone. */
-function detached(body: Bytes): Bytes {
-  return typeof body === "string" ? detach(body) : body;
 }

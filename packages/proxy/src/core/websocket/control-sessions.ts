@@ -172,18 +172,6 @@ export class ControlSessions {
     this.#log = log;
   }
 
-  get size(): number {
-    return this.#sessions.size;
-  }
-
-  has(cid: string): boolean {
-    return this.#sessions.has(cid);
-  }
-
-  get(cid: string): ControlSession | undefined {
-    return this.#sessions.get(cid);
-  }
-
   open(cid: string, target: Controlled, here: ControlHere): ControlSession {
     const session = new ControlSession(this, cid, target, here);
     this.#sessions.set(cid, session);

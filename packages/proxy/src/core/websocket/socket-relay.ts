@@ -3,6 +3,7 @@ import { filterHeaders, getAllHeaders, reasonPhrase } from "@pushpin/http";
 import { type Bytes, sliceBytes, toByteString } from "@pushpin/tnetstrings";
 import { type FanOut, INITIAL_CREDITS, PEER_RESTARTED } from "@pushpin/zhttp";
 import type { ControlItem } from "@pushpin/zrpc";
+import { RESTARTS_MAX } from "../relay/http-relay.ts";
 import type { RelayPorts } from "../relay/ports.ts";
 import type { Route, Target } from "../routes/route-table.ts";
 import type { ByteCounter } from "../stats-port.ts";
@@ -72,6 +73,7 @@ export class SocketRelay implements Controlled {
   #origin: SocketOrigin | undefined;
   #target: Target | undefined;
   #targetIndex = -1;
+  #restarts = 0;
   #isOpen = false;
   #isOver = false;
   #isDetached = false;
@@ -305,8 +307,12 @@ export class SocketRelay implements Controlled {
     if (this.#isOver) return;
     this.#origin = undefined;
     // A handshake is safe to repeat.
-    if (condition === PEER_RESTARTED) this.#targetIndex -= 1;
-    if (condition === PEER_RESTARTED || IS_CONNECT_FAILURE.test(condition)) this.#nextTarget();
+    const isAgain = condition === PEER_RESTARTED && this.#restarts < RESTARTS_MAX;
+    if (isAgain) {
+      this.#restarts += 1; // Limit: RESTARTS_MAX
+      this.#targetIndex -= 1;
+    }
+    if (isAgain || IS_CONNECT_FAILURE.test(condition)) this.#nextTarget();
     else this.#refuse(502, PROXY_ERROR);
   }
 
