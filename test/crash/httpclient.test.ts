@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { startGripBackend } from "../grip-backend.ts";
 import { crash } from "./crash.ts";
 import { expectSafeOnesToBeRepeated } from "./slow-requests.ts";
+import { expectUploadsToBeRepeated } from "./uploads.ts";
 
 let backend: Backend;
 let installation: Installation;
@@ -38,4 +39,9 @@ describe("given clients with and without a connection to the backend, when the H
 describe("given requests that wait for a slow backend, when the HTTP client is killed", () => {
   test("then those that are safe to repeat are answered, others get 502 at once", () =>
     expectSafeOnesToBeRepeated("httpclient"));
+});
+
+describe("given requests in the middle of their bodies, when the HTTP client is killed", () => {
+  test("then those that can be repeated go on, others get 502", () =>
+    expectUploadsToBeRepeated("httpclient"));
 });

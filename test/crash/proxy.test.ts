@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { startGripBackend } from "../grip-backend.ts";
 import { crash } from "./crash.ts";
 import { expectSafeOnesToBeRepeated } from "./slow-requests.ts";
+import { expectUploadsToBeRepeated } from "./uploads.ts";
 
 let backend: Backend;
 let installation: Installation;
@@ -74,4 +75,9 @@ describe("given held clients, when the proxy is killed", () => {
 describe("given requests that wait for a slow backend, when the proxy is killed", () => {
   test("then those that are safe to repeat are answered, others get 502", () =>
     expectSafeOnesToBeRepeated("proxy"));
+});
+
+describe("given requests in the middle of their bodies, when the proxy is killed", () => {
+  test("then those that can be repeated go on, others get 502", () =>
+    expectUploadsToBeRepeated("proxy"));
 });

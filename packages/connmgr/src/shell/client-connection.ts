@@ -412,6 +412,7 @@ export class ClientConnection {
     }
     this.#engine.pump(this);
     this.#engine.closeSession(this);
+    this.#http?.forgetRequest();
     this.#activity = undefined;
     this.#http = undefined;
   }

@@ -6,6 +6,7 @@ import { detach } from "@pushpin/tnetstrings";
 import { KeepAliveSchedule, type Kind, Packet, Predecessors, Session } from "@pushpin/zhttp";
 import type { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import type { ConnmgrSettings } from "../core/connmgr-settings.ts";
+import type { KeptTotal } from "../core/kept-body.ts";
 import { Orphans } from "../core/orphans.ts";
 import { OutputJoin, type Part } from "../core/output-join.ts";
 import { ClientConnection, type Origin } from "./client-connection.ts";
@@ -39,6 +40,7 @@ export class Engine {
   readonly #keepAlive = new KeepAliveSchedule<ClientConnection>();
   readonly #wheel: TimerWheel<ClientConnection>;
   readonly #timer: NodeJS.Timeout;
+  readonly keptBodies: KeptTotal = { keptBytes: 0 };
   readonly #orphans = new Orphans();
   readonly #join = new OutputJoin();
   readonly #peers = new Map<string, string>();

@@ -8,6 +8,7 @@ import {
 } from "@pushpin/http";
 import { sliceBytes, toBuffer } from "@pushpin/tnetstrings";
 import { Packet, type Session } from "@pushpin/zhttp";
+import { KeptBody } from "../core/kept-body.ts";
 import { planResponse } from "../core/response-plan.ts";
 import type { Activity } from "./activity.ts";
 import type { ClientConnection } from "./client-connection.ts";
@@ -15,6 +16,7 @@ import { frameChunk, type SharedFrames } from "./shared-frames.ts";
 
 /** A request body up to this rides along in the first packet, where the proxy is known to be ours. */
 const FIRST_BODY_MAX_BYTES = 16_384;
+const NO_BYTES = Buffer.alloc(0);
 const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /** Limit: times a request begins anew because its proxy died; it may be what kills them. Unit: repeats. */
@@ -35,6 +37,8 @@ export class HttpExchange implements Activity {
   #expectsContinue: boolean;
   /** The request, as long as it may have to be sent again: its owner has died without an answer. */
   #request: Packet | undefined;
+  /** Its body, as far as it has come, where it was not complete when the request was sent. */
+  #kept: KeptBody | undefined;
   #repeats = 0;
   #hasBegun = false;
   #framing: Framing = "none";
@@ -83,10 +87,37 @@ export class HttpExchange implements Activity {
       this.#expectsContinue = false;
     }
     packet.more = !this.#isBodyDone;
-    if (this.#isBodyDone && isIdempotent(packet.method)) this.#request = packet;
+    this.#keepRequest(packet);
     this.session.open(packet);
     this.#connection.engine.pump(this.#connection);
     return rest;
+  }
+
+  #keepRequest(packet: Packet): void {
+    const mayRepeat = isIdempotent(packet.method);
+    if (!this.#isBodyDone) this.#kept = new KeptBody(this.#connection.engine.keptBodies, mayRepeat);
+    else if (!mayRepeat) return;
+    this.#request = packet;
+  }
+
+  /** It will not be sent again. */
+  forgetRequest(): void {
+    this.#request = undefined;
+    this.#kept?.release();
+    this.#kept = undefined;
+  }
+
+  #write(body: Buffer, more: boolean): void {
+    this.session.write(body, more);
+    if (this.#kept?.add(body, more) === false) this.forgetRequest();
+  }
+
+  /** Once a backend may have seen the request, one that may not be repeated is not kept. */
+  #forgetIfSeen(): void {
+    const { session } = this;
+    const kept = this.#kept;
+    if (kept?.mayRepeat(kept.bytes - session.queuedBytes, session.selfDone) === false)
+      this.forgetRequest();
   }
 
   /** Takes what belongs to the body and gives back the rest. */
@@ -98,6 +129,7 @@ export class HttpExchange implements Activity {
         : this.#readChunked(this.#chunked, input);
     if (this.#connection.isClosed || !this.#connection.hasSession) return undefined;
     this.#connection.engine.pump(this.#connection);
+    this.#forgetIfSeen();
     this.#regulate();
     this.#connection.rearm();
     return rest;
@@ -107,7 +139,7 @@ export class HttpExchange implements Activity {
     const take = Math.min(this.#bodyLeft, input.length);
     this.#bodyLeft -= take;
     this.#isBodyDone = this.#bodyLeft === 0;
-    this.session.write(input.subarray(0, take), !this.#isBodyDone);
+    this.#write(input.subarray(0, take), !this.#isBodyDone);
     return input.subarray(take);
   }
 
@@ -119,12 +151,12 @@ export class HttpExchange implements Activity {
       else this.#connection.refuse(400, `Failed to parse request: ${result.error}\n`);
       return undefined;
     }
-    if (pieces.length === 1) this.session.write(pieces[0] as Buffer, true);
-    else if (pieces.length > 1) this.session.write(Buffer.concat(pieces), true);
+    if (pieces.length === 1) this.#write(pieces[0] as Buffer, true);
+    else if (pieces.length > 1) this.#write(Buffer.concat(pieces), true);
     if (result.state !== "done") return undefined;
     this.#chunked = undefined;
     this.#isBodyDone = true;
-    this.session.write("", false);
+    this.#write(NO_BYTES, false);
     return input.subarray(result.end);
   }
 
@@ -158,7 +190,7 @@ export class HttpExchange implements Activity {
         return;
       default:
     }
-    if (session.anchor !== undefined) this.#request = undefined; // its owner has it
+    if (session.anchor !== undefined) this.forgetRequest(); // its owner has it
     const connection = this.#connection;
     if (session.ended || !connection.hasSession) return;
     if (this.#expectsContinue && session.outCredits > 0 && !this.#hasBegun) {
@@ -167,6 +199,7 @@ export class HttpExchange implements Activity {
       connection.rearm();
     }
     connection.engine.pump(connection);
+    this.#forgetIfSeen();
     if (!this.#isBodyDone || session.hasQueued || connection.socket.isPaused()) this.#regulate();
     // Only what changes the client's duty moves its deadline: a packet alone is no sign of the client.
     if (this.patienceMs !== patienceMs) connection.rearm();
@@ -208,7 +241,13 @@ export class HttpExchange implements Activity {
     this.isHeld = false;
     this.#request = request.copy();
     this.session.open(this.#request);
+    const kept = this.#kept;
+    if (kept !== undefined) {
+      for (const piece of kept.pieces) this.session.write(piece, true);
+      if (kept.isComplete) this.session.write("", false);
+    }
     engine.pump(this.#connection);
+    this.#connection.rearm();
   }
 
   #failed(): void {
@@ -280,7 +319,7 @@ export class HttpExchange implements Activity {
       return false;
     }
     this.#hasBegun = true;
-    this.#request = undefined;
+    this.forgetRequest();
     this.#framing = plan.framing;
     this.#responseLeft = plan.contentLength ?? 0;
     // An early response ends the connection: what is left of the request is not read.

@@ -18,6 +18,7 @@ export {
   type Kind,
   OVERRUN_MAX_BYTES,
   PEER_RESTARTED,
+  PREFETCH_BYTES,
   type Received,
   type ResponseHead,
   type ResumeOptions,

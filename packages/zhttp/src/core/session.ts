@@ -17,6 +17,11 @@ export const PEER_RESTARTED = "peer-restarted";
 const MARKS_MAX = 8;
 /** How much longer the client's end waits for the owner of a session that somebody can go on with. */
 export const TAKEOVER_TIMEOUT_MS = 60_000;
+/**
+ * Body bytes of a request that a proxy of ours reads, or all of them, before it gives anything of it to
+ * anybody: whoever has sent less knows that no backend has seen the request. Unit: bytes.
+ */
+export const PREFETCH_BYTES = 10_000;
 /** Body bytes a proxy, handler or HTTP client grants at the start. */
 export const INITIAL_CREDITS = 200_000;
 /**

@@ -1,7 +1,7 @@
 import { type VerificationKey, verifyToken } from "@pushpin/grip";
 import { getHeader, hasHeader, parseParameters, removeHeader } from "@pushpin/http";
 import type { Bytes } from "@pushpin/tnetstrings";
-import type { Packet, ResponseHead, Session } from "@pushpin/zhttp";
+import { type Packet, PREFETCH_BYTES, type ResponseHead, type Session } from "@pushpin/zhttp";
 import type { InspectResult, RequestState, RetryPacket } from "@pushpin/zrpc";
 import { type JsonpRequest, readJsonpRequest } from "../jsonp-request.ts";
 import { adHocRoute, type Route, type RouteTable } from "../routes/route-table.ts";
@@ -14,9 +14,6 @@ import { LateBody, Prefetch } from "./prefetch.ts";
 import { REQUEST_BODY_KEPT_MAX_BYTES, RequestBody } from "./request-body.ts";
 import { type ExplainFormat, RequestTrace } from "./request-trace.ts";
 import { EXPLAIN_HEADER, logicalAddress, splitUri } from "./request-transform.ts";
-
-/** Request body that is read before the backend is asked. Unit: bytes. */
-export const PREFETCH_BYTES = 10_000;
 
 const NOTICE =
   "Pushpin in TypeScript\nA GRIP proxy. Free software under the GNU Affero General Public License, version 3.\n";
