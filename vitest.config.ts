@@ -1,23 +1,14 @@
 import { defineConfig } from "vitest/config";
-
-const shared = {
-  exclude: ["**/node_modules/**", "**/dist/**"],
-  environment: "node" as const,
-  pool: "forks" as const,
-  // Machines that run many things at once starve a test now and then; what fails twice is broken.
-  retry: process.env.CI === undefined ? 0 : 1,
-};
+import { ONE_BY_ONE, SHARED, SOURCES } from "./vitest.shared.ts";
 
 export default defineConfig({
-  // Tests read the sources of every workspace, so a stale build can never pass for the code.
-  resolve: { conditions: ["source"] },
-  ssr: { resolve: { conditions: ["source", "node", "import", "module", "default"] } },
+  ...SOURCES,
   test: {
     projects: [
       {
         extends: true,
         test: {
-          ...shared,
+          ...SHARED,
           name: "unit",
           include: [
             "packages/*/src/**/*.test.ts",
@@ -32,17 +23,9 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          ...shared,
-          // Whole installations, one after the other and by themselves: they measure.
+          ...ONE_BY_ONE,
           name: "system",
-          include: [
-            "test/system/**/*.test.ts",
-            "test/crash/**/*.test.ts",
-            "test/docs/**/*.test.ts",
-          ],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          fileParallelism: false,
+          include: ["test/system/**/*.test.ts", "test/crash/**/*.test.ts", "test/docs/**/*.test.ts"],
           sequence: { groupOrder: 1 },
         },
       },

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { Backend, Installation, until } from "@pushpin/testkit";
+import { Backend, Installation, leavesOut, until } from "@pushpin/testkit";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startGripBackend } from "../grip-backend.ts";
@@ -8,19 +8,12 @@ import { startGripBackend } from "../grip-backend.ts";
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
 const require = createRequire(import.meta.url);
 
-if (CHROMIUM === undefined) {
-  const text = "browser tests need chromium, which is not installed";
-  if (process.env.CI === "true")
-    test("a browser is installed", () => {
-      throw new Error(text);
-    });
-  else console.warn(`\n*** ${text}; SKIPPED ***\n`);
-}
+const isLeftOut = leavesOut("tests with a browser", CHROMIUM === undefined ? ["chromium"] : []);
 
 /** In a page everything is global. */
 declare const window: Record<string, unknown>;
 
-describe.skipIf(CHROMIUM === undefined)("given a browser in front of everything", () => {
+describe.skipIf(isLeftOut)("given a browser in front of everything", () => {
   let browser: Browser;
   let page: Page;
   let site: Backend;

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import {
   chmodSync,
   cpSync,
@@ -111,13 +111,4 @@ export class Sandbox {
     await this.#runner?.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
-}
-
-/** Whether all of these programs are installed; says so if not. Where tests must be whole, throws. */
-export function hasPrograms(what: string, ...names: readonly string[]): boolean {
-  const missing = names.filter((name) => spawnSync(name, ["--version"]).status !== 0);
-  if (missing.length === 0) return true;
-  if (process.env["CI"] === "true") throw new Error(`${what} needs ${missing.join(", ")}`);
-  console.warn(`\n*** ${what} needs ${missing.join(", ")}; SKIPPED ***\n`);
-  return false;
 }

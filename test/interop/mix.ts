@@ -1,10 +1,11 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import {
   freePorts,
+  leavesOut,
   makeTestDirectory,
+  missingPrograms,
   renderConfig,
   ROOT,
   type Sections,
@@ -24,9 +25,9 @@ export interface Parts {
 
 const PEERS = ["condure", "zurl", "pushpin-proxy", "pushpin-handler"];
 
-/** Peers that are not installed; interop tests need all of them. */
-export function missingPeers(): string[] {
-  return PEERS.filter((name) => spawnSync("which", [name]).status !== 0 && !existsSync(`/usr/bin/${name}`));
+/** Whether tests that need the original's processes have to be left out. */
+export function leavesOutPeers(): boolean {
+  return leavesOut("tests beside the original's processes", missingPrograms(...PEERS));
 }
 
 /** A mix of our processes and the original's, each started by itself. */

@@ -1,16 +1,21 @@
-import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Backend, HttpStream, Installation, RawClient, SocketClient, until } from "@pushpin/testkit";
+import {
+  type Backend,
+  HttpStream,
+  Installation,
+  leavesOut,
+  missingPrograms,
+  RawClient,
+  SocketClient,
+  until,
+} from "@pushpin/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startGripBackend } from "../grip-backend.ts";
 
-const missing = ["mongrel2", "m2sh", "m2adapter"].filter(
-  (one) => spawnSync("sh", ["-c", `command -v ${one}`]).status !== 0,
-);
-if (missing.length > 0) console.warn(`\n*** ${missing.join(", ")} not installed: SKIPPED ***\n`);
+const isLeftOut = leavesOut("tests of Mongrel2", missingPrograms("mongrel2", "m2sh", "m2adapter"));
 
-describe.skipIf(missing.length > 0)("given Mongrel2 and the original's m2adapter in front of our proxy", () => {
+describe.skipIf(isLeftOut)("given Mongrel2 and the original's m2adapter in front of our proxy", () => {
   let backend: Backend;
   let installation: Installation;
 

@@ -6,6 +6,7 @@ import {
   type Backend,
   HttpStream,
   Installation,
+  leavesOut,
   makeTestDirectory,
   SocketClient,
   TestProcess,
@@ -17,17 +18,26 @@ import { startGripBackend } from "../grip-backend.ts";
 /** The original's example scripts, as Debian has them. */
 const TOOLS = "/usr/share/doc/pushpin/examples/tools";
 const SHIMS = fileURLToPath(new URL("shims", import.meta.url));
-const works = (command: string, ...args: string[]) => spawnSync(command, args).status === 0;
-const missing = [
-  ...(existsSync(TOOLS) ? [] : ["pushpin"]),
-  ...["python2", "python3"].filter((one) => !works(one, "--version")),
-  ...(works("python3", "-c", `import sys; sys.path.insert(0, ${JSON.stringify(SHIMS)}); import zmq`)
-    ? []
-    : ["libzmq5"]),
-];
-if (missing.length > 0) console.warn(`\n*** ${missing.join(", ")} not installed: SKIPPED ***\n`);
+const works = (command: string, args: string[], env: NodeJS.ProcessEnv = {}) =>
+  spawnSync(command, args, { env: { ...process.env, ...env } }).status === 0;
 
-describe.skipIf(missing.length > 0)("given the original's example scripts, as they are", () => {
+/** What makes `python2` start; undefined where there is none. Debian has no package of it, pyenv may have one. */
+function python2(): NodeJS.ProcessEnv | undefined {
+  if (works("python2", ["--version"])) return {};
+  const versions = spawnSync("pyenv", ["versions", "--bare"], { encoding: "utf8" }).stdout ?? "";
+  const env = { PYENV_VERSION: /^\s*(2\.7\S*)/m.exec(versions)?.[1] ?? "" };
+  return env.PYENV_VERSION !== "" && works("python2", ["--version"], env) ? env : undefined;
+}
+
+const PYTHON_2 = python2();
+if (PYTHON_2 === undefined) console.warn("\n*** the original's example scripts need Python 2; SKIPPED ***\n");
+const importsZmq = `import sys; sys.path.insert(0, ${JSON.stringify(SHIMS)}); import zmq`;
+const isLeftOut = leavesOut("the original's example scripts", [
+  ...(existsSync(TOOLS) ? [] : ["pushpin"]),
+  ...(works("python3", ["-c", importsZmq]) ? [] : ["python3 with libzmq5"]),
+]);
+
+describe.skipIf(isLeftOut || PYTHON_2 === undefined)("given the original's example scripts, as they are", () => {
   let directory: string;
   let backend: Backend;
   let installation: Installation;
@@ -61,6 +71,7 @@ describe.skipIf(missing.length > 0)("given the original's example scripts, as th
     const one = new TestProcess(script, [python, "-u", join(TOOLS, script), ...args], {
       cwd: directory,
       env: {
+        ...(python === "python2" ? PYTHON_2 : {}),
         PYTHONPATH: SHIMS,
         PYTHONDONTWRITEBYTECODE: "1",
         ZMQ_SHIM_REPLACE: `tcp://localhost:5562=${spec("sub")} ipc:///tmp/zhttpreqhandler=ipc://${directory}/zhttp`,

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import {
   freePorts,
   type Ground,
+  leavesOut,
   makeTestDirectory,
+  missingPrograms,
   prepareGround,
   ROOT,
   TestProcess,
@@ -27,11 +29,9 @@ afterEach(async () => {
   for (const one of [directory, ground.directory]) rmSync(one, { recursive: true, force: true });
 });
 
-/** A test that needs a program which is not everywhere says so where it is missing. */
+/** A test that needs a program which is not everywhere. */
 function needs(program: string) {
-  const isThere = spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
-  if (!isThere) console.warn(`\n*** ${program} is not installed; its test is SKIPPED ***\n`);
-  return test.skipIf(!isThere);
+  return test.skipIf(leavesOut("a test of service managers", missingPrograms(program)));
 }
 
 function run(command: readonly string[], env: NodeJS.ProcessEnv = {}) {

@@ -7,6 +7,8 @@ import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 export const INFLATED_MAX_BYTES = 16 * 1024 * 1024;
 /** Limit: messages above this go out as they are, so that no client waits for the packing of another's. */
 export const DEFLATE_MAX_BYTES = 1024 * 1024;
+/** Limit: a whole message is packed from this size on; a smaller one goes out as it is, which is as small. Unit: bytes. */
+export const DEFLATE_MIN_BYTES = 64;
 
 const WINDOW_BYTES = 32 * 1024;
 /** Ends every sync-flushed block; RFC 7692 leaves it out at the end of a message. */

@@ -1,5 +1,6 @@
 export {
   DEFLATE_MAX_BYTES,
+  DEFLATE_MIN_BYTES,
   type DeflateAgreement,
   type DeflateNegotiation,
   deflatePiece,

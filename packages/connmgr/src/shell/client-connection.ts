@@ -468,13 +468,14 @@ export class ClientConnection {
       if (socket.writableLength > 0) socket.once("finish", onFinish);
       return;
     }
-    let isTaken = true;
-    if (out.length > 0)
-      isTaken = typeof out === "string" ? socket.write(out, "latin1") : socket.write(out);
+    if (out.length > 0) {
+      if (typeof out === "string") socket.write(out, "latin1");
+      else socket.write(out);
+    }
     const waiting = socket.writableLength;
     if (waiting > 0 && !this.#waitsForWrite) this.rearm();
     // Limit: client_write_buffer_max
-    if (isTaken && waiting <= this.#engine.settings.writeBufferMaxBytes) this.#activity?.written();
+    if (waiting <= this.#engine.settings.writeBufferMaxBytes) this.#activity?.written();
   }
 
   /** The socket has taken everything. */

@@ -1,4 +1,4 @@
-import { DEFLATE_MAX_BYTES, deflatePiece, encodeFrame, type OPCODE } from "@pushpin/websocket";
+import { DEFLATE_MAX_BYTES, DEFLATE_MIN_BYTES, deflatePiece, encodeFrame, type OPCODE } from "@pushpin/websocket";
 
 type DataOpcode = typeof OPCODE.continuation | typeof OPCODE.text | typeof OPCODE.binary;
 
@@ -40,7 +40,8 @@ export function dataFrame(
 }
 
 /** Whether a message that begins with this packet goes out packed. */
-export function isPackable(body: string | Uint8Array): boolean {
+export function isPackable(body: string | Uint8Array, more: boolean): boolean {
+  if (!more && body.length < DEFLATE_MIN_BYTES) return false; // Limit: DEFLATE_MIN_BYTES
   return body.length <= DEFLATE_MAX_BYTES; // Limit: DEFLATE_MAX_BYTES
 }
 

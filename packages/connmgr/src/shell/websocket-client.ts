@@ -277,7 +277,7 @@ export class WebSocketClient implements Activity, FrameHandlers {
     let opcode: 0 | 1 | 2 = OPCODE.continuation;
     if (!this.#isInMessage) {
       opcode = packet.contentType === "binary" ? OPCODE.binary : OPCODE.text;
-      this.#isMessagePacked = this.#packs && isPackable(body);
+      this.#isMessagePacked = this.#packs && isPackable(body, more);
     }
     this.#isInMessage = more;
     const packs = this.#isMessagePacked;

@@ -1,8 +1,12 @@
+import type { Logger } from "@pushpin/log";
+
 /** A proxy that has just started is connected within this time; one that is not is gone. */
 const CONNECT_MAX_MS = 2000;
 const RETRY_MS = 10;
 /** Limit: ws-control packets that wait for one proxy to be connected; the newest is dropped. */
 const WAITING_MAX = 10_000;
+/** Of the packets dropped, the first and then each of so many is logged. */
+const LOGGED_EACH = 1000;
 
 export interface ControlSenderOptions {
   /** What cannot be routed comes back by `unroutable`. */
@@ -10,6 +14,7 @@ export interface ControlSenderOptions {
   readonly sendIfRoutable: (to: string, frame: Buffer) => Promise<boolean>;
   /** The proxy does not come. */
   readonly onGone: (proxy: string) => void;
+  readonly log: Logger;
 }
 
 /**
@@ -19,6 +24,7 @@ export interface ControlSenderOptions {
 export class ControlSender {
   readonly #options: ControlSenderOptions;
   readonly #waiting = new Map<string, Buffer[]>();
+  #dropped = 0;
   #isClosed = false;
 
   constructor(options: ControlSenderOptions) {
@@ -28,14 +34,14 @@ export class ControlSender {
   send(to: string, frame: Buffer): void {
     const waiting = this.#waiting.size === 0 ? undefined : this.#waiting.get(to);
     if (waiting === undefined) this.#options.send(to, frame);
-    else if (waiting.length < WAITING_MAX) waiting.push(frame); // Limit: WAITING_MAX
+    else this.#keep(waiting, to, frame);
   }
 
   /** The packet did not find its way. */
   unroutable(to: string, frame: Buffer): void {
     const waiting = this.#waiting.get(to);
     if (waiting !== undefined) {
-      waiting.push(frame);
+      this.#keep(waiting, to, frame);
       return;
     }
     const frames = [frame];
@@ -46,6 +52,20 @@ export class ControlSender {
   close(): void {
     this.#isClosed = true;
     this.#waiting.clear();
+  }
+
+  #keep(waiting: Buffer[], to: string, frame: Buffer): void {
+    // Limit: WAITING_MAX
+    if (waiting.length < WAITING_MAX) {
+      waiting.push(frame);
+      return;
+    }
+    if (this.#dropped % LOGGED_EACH === 0)
+      this.#options.log.warn("proxy is not connected, what is for it is dropped", {
+        proxy: to,
+        dropped: this.#dropped + 1,
+      });
+    this.#dropped += 1;
   }
 
   /** The first is tried until it is taken, and only then the others follow. */

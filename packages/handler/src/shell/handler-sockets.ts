@@ -106,6 +106,7 @@ export class HandlerSockets {
     };
     const routed = (to: string, frame: Buffer) => [Buffer.from(to, "latin1"), EMPTY, frame];
     this.#control = new ControlSender({
+      log,
       send: (to, frame) => this.#wsControl.send(routed(to, frame)),
       sendIfRoutable: (to, frame) => this.#wsControl.sendIfRoutable(routed(to, frame)),
       onGone: (proxy) => events.onProxyGone(proxy),
