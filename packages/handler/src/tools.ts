@@ -1,9 +1,9 @@
 import { type Config, ConfigError, handlerSettings, loadConfig } from "@pushpin/config";
+import { fromJson, type JsonValue, toJsonValue } from "@pushpin/grip";
 import { silentLog } from "@pushpin/log";
 import { ZmqSocket } from "@pushpin/zmq";
 import { RpcClient } from "@pushpin/zrpc/sockets";
 import yargs from "yargs";
-import { fromPlain, type Plain, toPlain } from "./tools/plain-values.ts";
 import { readPacket, type ShownPacket } from "./tools/shown-packet.ts";
 import { StatsView } from "./tools/stats-view.ts";
 import { renderChange, type SubscriptionChange, SubscriptionList } from "./tools/subscription-list.ts";
@@ -208,12 +208,12 @@ async function sendCommand(args: readonly string[]): Promise<number> {
     log: silentLog,
   });
   try {
-    const result = await client.call(method, fromPlain(parseObject(text)));
+    const result = await client.call(method, fromJson(parseObject(text)));
     if (result.success) {
-      process.stdout.write(`${JSON.stringify(toPlain(result.value), null, 2)}\n`);
+      process.stdout.write(`${JSON.stringify(toJsonValue(result.value), null, 2)}\n`);
       return 0;
     }
-    const details = result.value === undefined ? "" : `: ${JSON.stringify(toPlain(result.value))}`;
+    const details = result.value === undefined ? "" : `: ${JSON.stringify(toJsonValue(result.value))}`;
     process.stderr.write(`Error: ${result.condition}${details}\n`);
     return 1;
   } finally {
@@ -221,9 +221,9 @@ async function sendCommand(args: readonly string[]): Promise<number> {
   }
 }
 
-function parseObject(text: string): Plain {
+function parseObject(text: string): JsonValue {
   try {
-    const value = JSON.parse(text) as Plain;
+    const value = JSON.parse(text) as JsonValue;
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   } catch {
     // said below

@@ -44,7 +44,7 @@ import { decodeSocketAnchor } from "../core/websocket/socket-anchor.ts";
 import { SocketTimers } from "../core/websocket/socket-timers.ts";
 import { ZwsClient } from "../core/websocket/zws-client.ts";
 import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.ts";
-import { type KeyStore, signatureState } from "./key-store.ts";
+import { type KeyStore, signatureState, signingOf } from "./key-store.ts";
 import type { ZhttpTargets } from "./zhttp-targets.ts";
 
 /** A request that is not answered in this time is acknowledged, so that its client can cancel it. */
@@ -660,11 +660,9 @@ export class Engine {
 
   #signature(route: Route): string {
     const { settings, clock, keys } = this.#options;
-    const issuer = route.sigIssuer ?? settings.sig_iss;
-    if (issuer === "") return "";
-    const own = route.sigKey === undefined ? undefined : keys.signing(route.sigKey);
-    const key = own ?? keys.signing(settings.sig_key);
-    return key === undefined ? "" : this.#signer.token(issuer, key, clock.wallMs());
+    const { issuer, key } = signingOf(route, settings, keys);
+    if (issuer === "" || key === undefined) return "";
+    return this.#signer.token(issuer, key, clock.wallMs());
   }
 
   #inspect(call: InspectCall, done: (result: InspectResult | undefined) => void): void {

@@ -11,13 +11,21 @@ export function signatureState(
   settings: Pick<ProxySettings, "sig_iss" | "sig_key">,
   keys: KeyStore,
 ): string {
-  const issuer = route.sigIssuer ?? settings.sig_iss;
+  const { issuer, key, isOwn } = signingOf(route, settings, keys);
   if (issuer === "") return "none: no issuer";
-  if (route.sigKey !== undefined && keys.signing(route.sigKey) !== undefined)
-    return `signed with the route's key, issuer ${issuer}`;
-  return keys.signing(settings.sig_key) === undefined
-    ? "none: no usable key"
-    : `signed with the global key, issuer ${issuer}`;
+  if (key === undefined) return "none: no usable key";
+  return `signed with the ${isOwn ? "route's" : "global"} key, issuer ${issuer}`;
+}
+
+/** Who signs requests on a route, and with what: its own usable key (`isOwn`), or that of all. */
+export function signingOf(
+  route: Route,
+  settings: Pick<ProxySettings, "sig_iss" | "sig_key">,
+  keys: KeyStore,
+): { readonly issuer: string; readonly key: SigningKey | undefined; readonly isOwn: boolean } {
+  const own = route.sigKey === undefined ? undefined : keys.signing(route.sigKey);
+  const issuer = route.sigIssuer ?? settings.sig_iss;
+  return { issuer, key: own ?? keys.signing(settings.sig_key), isOwn: own !== undefined };
 }
 
 /** Keys as configuration and routes name them; each is read once, and complained about once. */

@@ -75,10 +75,11 @@ export function itemNumber(seq: number, index: number): number {
 }
 
 export function encodeControlPacket(packet: ControlPacket): TnetInput {
-  return { from: packet.from, items: packet.items.map(encodeItem) };
+  return { from: packet.from, seq: packet.seq, items: packet.items.map(encodeControlItem) };
 }
 
-function encodeItem(item: ControlItem): TnetInput {
+/** One member of `items`. */
+export function encodeControlItem(item: ControlItem): TnetInput {
   return {
     cid: item.cid,
     type: item.type,

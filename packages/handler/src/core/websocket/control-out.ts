@@ -1,5 +1,5 @@
-import { encodeByteString, encodeText, lengthPrefix, type TnetInput } from "@pushpin/tnetstrings";
-import { CONTROL_ITEMS_MAX, type ControlItem, encodeControlPacket } from "@pushpin/zrpc";
+import { encodeByteString, encodeText, lengthPrefix } from "@pushpin/tnetstrings";
+import { CONTROL_ITEMS_MAX, type ControlItem, encodeControlItem } from "@pushpin/zrpc";
 import { ReplayLog } from "./replay-log.ts";
 
 /** How every encoded item of a template starts. */
@@ -10,7 +10,7 @@ export class ItemTemplate {
   readonly #rest: string;
 
   constructor(item: Omit<ControlItem, "cid">) {
-    const text = encodeItem({ ...item, cid: "" });
+    const text = encodeText(encodeControlItem({ ...item, cid: "" }));
     this.#rest = text.slice(text.indexOf(EMPTY_CID) + EMPTY_CID.length);
   }
 
@@ -84,7 +84,7 @@ export class ControlOut {
   }
 
   add(to: string, item: ControlItem): void {
-    this.addEncoded(to, encodeItem(item));
+    this.addEncoded(to, encodeText(encodeControlItem(item)));
   }
 
   addEncoded(to: string, item: string): void {
@@ -119,11 +119,4 @@ export class ControlOut {
     log.add(seq, frame);
     this.#send(to, frame);
   }
-}
-
-function encodeItem(item: ControlItem): string {
-  const packet = encodeControlPacket({ from: "", items: [item] }) as {
-    items: TnetInput[];
-  };
-  return encodeText(packet.items[0] as TnetInput);
 }
