@@ -109,6 +109,8 @@ export class Connmgr {
   readonly admission: Admission;
   readonly log: ReturnType<typeof memoryLog> = memoryLog(2);
   readonly sessions: HandlerSession[] = [];
+  /** Questions whether owners have heard of everything so far. */
+  readonly syncs: Packet[] = [];
   listener!: Listener;
   readonly #clock: Clock;
   #stopped = false;
@@ -119,6 +121,10 @@ export class Connmgr {
     // Everything goes through the codec, as it would over a socket.
     const received = (sent: Packet) => decodeFrame(encodePacket(sent), 0, deliver, fail);
     const deliver = (packet: Packet) => {
+      if (packet.type === "sync") {
+        this.syncs.push(packet);
+        return;
+      }
       const ids = packet.ids ?? [{ id: packet.id, seq: packet.seq }];
       for (const { id, seq } of ids) {
         const session = this.sessions.find((one) => one.first.id === id);

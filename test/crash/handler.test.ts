@@ -1,4 +1,4 @@
-import { HttpStream, Installation, SocketClient } from "@pushpin/testkit";
+import { HttpStream, Installation, SocketClient, until } from "@pushpin/testkit";
 import type { Backend } from "@pushpin/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startGripBackend } from "../grip-backend.ts";
@@ -48,6 +48,21 @@ describe("given held clients, when the handler is killed", () => {
     await crash(installation, "handler");
     await installation.publish(item("a", "now"));
     expect((await poll).text).toBe("now");
+  });
+
+  test("then the backend is told of a stream that left meanwhile, and of no other", async () => {
+    const url = `${installation.url}/answer?Grip-Hold=stream&Grip-Channel=a&Grip-Link=`;
+    const [gone, stays] = await Promise.all(
+      ["gone", "stays"].map((name) => HttpStream.open(`${url}${encodeURIComponent(`</${name}>; rel=gone`)}`)),
+    );
+    const replaced = crash(installation, "handler");
+    gone?.close();
+    await replaced;
+    const told = () => backend.requests.filter((one) => one.method === "POST").map((one) => one.url);
+    await until("the gone link", () => told().includes("/gone"));
+    expect(told()).not.toContain("/stays");
+    stays?.close();
+    await until("the other gone link", () => told().includes("/stays"));
   });
 
   test("then WebSockets over HTTP stay open and get what is published afterwards", async () => {

@@ -1,4 +1,4 @@
-import { type Backend, HttpStream, Installation, SocketClient } from "@pushpin/testkit";
+import { type Backend, HttpStream, Installation, SocketClient, until } from "@pushpin/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startGripBackend } from "../grip-backend.ts";
 import { crash } from "./crash.ts";
@@ -69,6 +69,32 @@ describe("given held clients, when the proxy is killed", () => {
       expect(socket.closed).toBeUndefined();
       socket.socket.close();
     }
+  });
+});
+
+describe("given WebSockets over HTTP, when the proxy is killed and some leave meanwhile", () => {
+  test("then the backend is told of those, however they left", async () => {
+    const url = `${installation.url.replace("http", "ws")}/woh?channel=`;
+    const [lost, closing, stays] = await Promise.all(
+      ["lost", "closing", "stays"].map((name) => SocketClient.open(url + name)),
+    );
+    const events = (channel: string) =>
+      backend.requests
+        .filter((one) => one.url.endsWith(channel))
+        .map((one) => one.body.toString().split(/[ \r]/)[0]);
+    const replaced = crash(installation, "proxy");
+    lost?.socket.terminate();
+    closing?.socket.send("last");
+    closing?.socket.close(4001);
+    await replaced;
+    await until("the end of one", () => events("lost").includes("DISCONNECT"));
+    await closing?.end();
+    expect(backend.requests.map((one) => one.body.toString())).toContainEqual(
+      expect.stringMatching(/^(?:TEXT 4\r\nlast\r\n)?CLOSE 2\r\n/),
+    );
+    expect(events("stays")).toEqual(["OPEN"]);
+    expect(stays?.closed).toBeUndefined();
+    stays?.socket.close();
   });
 });
 

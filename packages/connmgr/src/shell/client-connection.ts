@@ -406,11 +406,11 @@ export class ClientConnection {
     const activity = this.#activity;
     if (activity === undefined) return;
     const { session } = activity;
-    if (!session.ended) {
-      if (session.maySend) session.cancel();
-      else this.#engine.addOrphan(session);
-    }
+    const isOwned = !session.ended && session.maySend;
+    if (isOwned) session.cancel();
+    else if (!session.ended) this.#engine.addOrphan(session);
     this.#engine.pump(this);
+    if (isOwned && session.anchor !== undefined) this.#engine.addDeparted(session);
     this.#engine.closeSession(this);
     this.#http?.forgetRequest();
     this.#activity = undefined;

@@ -6,6 +6,7 @@ import { detach } from "@pushpin/tnetstrings";
 import { KeepAliveSchedule, type Kind, Packet, Predecessors, Session } from "@pushpin/zhttp";
 import type { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import type { ConnmgrSettings } from "../core/connmgr-settings.ts";
+import { Departed } from "../core/departed.ts";
 import type { KeptTotal } from "../core/kept-body.ts";
 import { Orphans } from "../core/orphans.ts";
 import { OutputJoin, type Part } from "../core/output-join.ts";
@@ -42,6 +43,7 @@ export class Engine {
   readonly #timer: NodeJS.Timeout;
   readonly keptBodies: KeptTotal = { keptBytes: 0 };
   readonly #orphans = new Orphans();
+  readonly #departed = new Departed();
   readonly #join = new OutputJoin();
   readonly #peers = new Map<string, string>();
   readonly #counts = new Map<string, number>();
@@ -147,6 +149,8 @@ export class Engine {
     this.#lost = 0;
     for (const connection of this.#slots)
       if (connection !== undefined) this.#guarded(connection, (one) => one.ownerReplaced(from));
+    for (const session of this.#departed.take((peer) => this.#predecessors.isReplacedBy(peer, from)))
+      this.#handDeparted(session, from);
     if (this.#handed + this.#lost > 0)
       this.log.info("sessions handed to a successor", {
         successor: from,
@@ -186,10 +190,33 @@ export class Engine {
     this.#orphans.add(session);
   }
 
+  /** The client has left, and the owner has been told; its successor will be, if it did not hear it. */
+  addDeparted(session: Session): void {
+    this.#askOwner(session.peer, this.#departed.add(session, this.#clock.nowMs()));
+  }
+
+  #handDeparted(session: Session, successor: string): void {
+    if (!session.handTo(successor, this.#marks.get(session.peer), true)) return;
+    this.#handed += 1;
+    this.#sendAll(session);
+    this.addDeparted(session);
+  }
+
+  #askOwner(owner: string, number: number | undefined): void {
+    if (number === undefined) return;
+    const packet = new Packet();
+    packet.type = "sync";
+    packet.from = this.settings.instanceId;
+    packet.seq = number;
+    this.#sockets().send(owner, packet);
+  }
+
   /** Sends whatever the connection's session may send now. */
   pump(connection: ClientConnection): void {
-    if (!connection.hasSession) return;
-    const { session } = connection;
+    if (connection.hasSession) this.#sendAll(connection.session);
+  }
+
+  #sendAll(session: Session): void {
     for (;;) {
       const isFirst = session.outSeq === 0;
       const packet = session.takePacket();
@@ -212,6 +239,10 @@ export class Engine {
     }
     if (packet.type === "mark") {
       this.#marks.set(packet.from, packet.seq ?? 0);
+      return;
+    }
+    if (packet.type === "synced") {
+      this.#askOwner(packet.from, this.#departed.confirmed(packet.from, packet.seq ?? 0));
       return;
     }
     if (packet.ids === undefined) {
@@ -377,6 +408,7 @@ export class Engine {
       this.#guarded(connection, destroy);
     }
     this.#orphans.expire(nowMs);
+    this.#departed.expire(nowMs);
     if (nowMs - this.#reportedMs >= REPORT_MS) this.#report(nowMs);
   }
 

@@ -1,4 +1,4 @@
-import { PREFETCH_BYTES } from "@pushpin/zhttp";
+import { Packet, PREFETCH_BYTES } from "@pushpin/zhttp";
 import { afterEach, describe, expect, test } from "vitest";
 import {
   type Connmgr,
@@ -121,5 +121,41 @@ describe("given a chunked request that waits for the client's word, when its own
     await one.until("100 Continue");
     one.send("2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
     await second.until((seen) => seen.body === "abc" && seen.last?.more === false);
+  });
+});
+
+describe("given a client whose owner keeps an anchor here, when it leaves", () => {
+  async function leave(): Promise<HandlerSession> {
+    await start();
+    const one = await client();
+    one.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    const session = await connmgr.session();
+    session.from = OWNER;
+    session.send({ code: 200, reason: "OK", headers: [], more: true, anchor: "state" });
+    await one.until("200 OK");
+    one.socket.destroy();
+    await session.until((seen) => seen.last?.type === "cancel");
+    return session;
+  }
+
+  test("and the owner does not confirm it, then its successor gets the session and its end", async () => {
+    const session = await leave();
+    const seen = session.packets.length;
+    connmgr.engine.takeover(SUCCESSOR);
+    const [resume, cancel] = session.packets.slice(seen);
+    expect(resume).toMatchObject({ type: "resume", anchor: "state" });
+    expect(cancel).toMatchObject({ type: "cancel", seq: (resume?.seq ?? 0) + 1 });
+    connmgr.engine.takeover("proxy-0-c");
+    expect(session.packets.slice(seen + 2).map((one) => one.type)).toEqual(["resume", "cancel"]);
+  });
+
+  test("and the owner confirms it, then its successor hears nothing of it", async () => {
+    const session = await leave();
+    const seen = session.packets.length;
+    expect(connmgr.syncs).toHaveLength(1);
+    const synced = Object.assign(new Packet(), { type: "synced", from: OWNER });
+    connmgr.deliver(Object.assign(synced, { seq: connmgr.syncs[0]?.seq }));
+    connmgr.engine.takeover(SUCCESSOR);
+    expect(session.packets.length).toBe(seen);
   });
 });

@@ -317,6 +317,8 @@ const TYPES: ReadonlyMap<string, PacketType> = new Map(
       "resume",
       "mark",
       "leaving",
+      "sync",
+      "synced",
     ] as const
   ).map((one) => [one, one]),
 );

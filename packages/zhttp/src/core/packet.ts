@@ -15,7 +15,9 @@ export type PacketType =
   | "takeover"
   | "resume"
   | "mark"
-  | "leaving";
+  | "leaving"
+  | "sync"
+  | "synced";
 
 /** Limit: bytes of an anchor; a session with a larger one does not survive the death of its owner. */
 export const ANCHOR_MAX_BYTES = 16_384;

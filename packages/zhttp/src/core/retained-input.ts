@@ -31,6 +31,11 @@ export class RetainedInput {
   /** The start of the last message was thrown away; so is the rest of it. */
   #isCut = false;
 
+  /** What is kept takes as many. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Nothing is kept, and nothing has to be remembered. */
   get isEmpty(): boolean {
     return this.#entries.length === 0 && !this.#isCut;

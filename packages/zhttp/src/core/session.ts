@@ -239,6 +239,11 @@ export class Session {
     return nowMs >= this.expiresAtMs + (mayReturn ? TAKEOVER_TIMEOUT_MS : 0);
   }
 
+  /** Initiator: bytes that a successor of the owner would get. */
+  get keptBytes(): number {
+    return (this.anchor?.length ?? 0) + (this.#retained?.bytes ?? 0);
+  }
+
   /** Body bytes that wait for credits. */
   get queuedBytes(): number {
     return this.#queue?.bodyBytes ?? 0;
@@ -443,12 +448,12 @@ export class Session {
 
   /**
    * Initiator: the owner is gone, `successor` takes its place. Queues the packet that tells it
-   * everything, and behind it what was sent and not credited; `mark` is the former owner's last. False
-   * if nobody can go on.
+   * everything, and behind it what was sent and not credited; `mark` is the former owner's last. Where
+   * the client has left, that comes last, as its owner may not have heard of it. False if nobody can go on.
    */
-  handTo(successor: string, mark = 0): boolean {
+  handTo(successor: string, mark = 0, hasLeft = false): boolean {
     const { anchor } = this;
-    if (anchor === undefined || this.state === "ended") return false;
+    if (anchor === undefined || (this.state === "ended" && !hasLeft)) return false;
     this.state = "open";
     const pieces = this.#retained?.take() ?? [];
     for (const { body } of pieces) this.outCredits += body.length;
@@ -469,10 +474,12 @@ export class Session {
     queue.addBack(pieces);
     queue.addFirst(packet);
     const close = this.#sentClose;
-    if (close === undefined) return true;
-    this.#sentClose = undefined;
-    this.selfDone = false;
-    queue.addClose(close.code, close.body);
+    if (close !== undefined) {
+      this.#sentClose = undefined;
+      this.selfDone = false;
+      queue.addClose(close.code, close.body);
+    }
+    if (hasLeft) queue.addLast(cancelPacket());
     return true;
   }
 
@@ -487,9 +494,7 @@ export class Session {
   /** Gives the session up. */
   cancel(): void {
     if (this.state === "ended" || this.state === "released") return;
-    const packet = new Packet();
-    packet.type = "cancel";
-    this.#endWith(packet);
+    this.#endWith(cancelPacket());
   }
 
   /** Ends the session and tells the peer why. */
@@ -653,9 +658,7 @@ export class Session {
 
   #fail(condition: string): Received {
     this.failure = condition;
-    const packet = new Packet();
-    packet.type = "cancel";
-    this.#endWith(packet);
+    this.#endWith(cancelPacket());
     return "failed";
   }
 
@@ -670,4 +673,10 @@ export class Session {
     this.#queue = undefined;
     this.state = "ended";
   }
+}
+
+function cancelPacket(): Packet {
+  const packet = new Packet();
+  packet.type = "cancel";
+  return packet;
 }

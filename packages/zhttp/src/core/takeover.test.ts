@@ -153,6 +153,35 @@ describe("given a WebSocket whose owner has died", () => {
       expect(successor.receive(sent(packet), packet.seq, 0)).toBe(packet.type);
     expect(successor.inCredits).toBe(client.outCredits);
   });
+
+  test("when the client has left, then the successor gets what was not credited, and its end", () => {
+    const { client } = pair("websocket");
+    client.message("text", "last", false);
+    client.close(4000, "bye");
+    client.cancel();
+    taken(client);
+    expect(client.handTo(SUCCESSOR)).toBe(false);
+    for (const successor of [SUCCESSOR, "proxy-0-c"]) {
+      expect(client.handTo(successor, 0, true)).toBe(true);
+      expect(taken(client).map((one) => one.type)).toEqual(["resume", "cancel"]);
+    }
+  });
+
+  test("when the client has left after its last message was sent, then the successor gets that too", () => {
+    const { client } = pair("websocket");
+    client.message("text", "last", false);
+    client.close(4000, "bye");
+    taken(client);
+    client.cancel();
+    const kept = client.keptBytes;
+    taken(client);
+    expect(kept).toBe("anchor".length + "last".length);
+    for (const successor of [SUCCESSOR, "proxy-0-c"]) {
+      expect(client.handTo(successor, 0, true)).toBe(true);
+      const types = taken(client).map((one) => one.type);
+      expect(types).toEqual(["resume", "data", "close", "cancel"]);
+    }
+  });
 });
 
 describe("given input kept until it is credited", () => {

@@ -276,6 +276,15 @@ export class ResponderSockets {
     }, ANNOUNCE_AGAIN_MS);
   }
 
+  /** All that came before has been delivered. */
+  #confirm({ from, seq }: Packet): void {
+    const packet = new Packet();
+    packet.type = "synced";
+    packet.from = this.#options.instanceId;
+    packet.seq = seq;
+    this.send(from, packet, false);
+  }
+
   #received(frame: Buffer | undefined, deliver: (packet: Packet) => void): void {
     if (frame === undefined) return;
     decodeFrame(
@@ -283,6 +292,10 @@ export class ResponderSockets {
       0,
       (packet) => {
         if (packet.batch) this.#peers.add(packet.from);
+        if (packet.type === "sync") {
+          this.#confirm(packet);
+          return;
+        }
         if (packet.type !== "takeover") {
           deliver(packet);
           return;
