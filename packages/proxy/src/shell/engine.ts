@@ -40,7 +40,7 @@ import { ControlSessions } from "../core/websocket/control-sessions.ts";
 import { openOrigin } from "../core/websocket/origins.ts";
 import { type SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
 import type { SocketClient, SocketClientEvents } from "../core/websocket/socket-ports.ts";
-import { decodeSocketAnchor } from "../core/websocket/socket-anchor.ts";
+import { decodeSocketAnchor, type SocketAnchor } from "../core/websocket/socket-anchor.ts";
 import { SocketTimers } from "../core/websocket/socket-timers.ts";
 import { ZwsClient } from "../core/websocket/zws-client.ts";
 import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.ts";
@@ -437,10 +437,12 @@ export class Engine {
     const anchor = decodeSocketAnchor(resumable.anchor);
     if (anchor !== undefined && resumable.kind === "websocket") {
       const { request } = anchor;
-      const route = this.#intake.routeOf("ws", request.uri, request.headers);
-      const relay = new SocketRelay(this.#ports, { ...request, route });
-      const client = new ZwsClient(this.#ports, session, relay.clientEvents);
-      if (relay.resume(client, anchor, resumable.marks)) {
+      const relay = new SocketRelay(this.#ports, { ...request, route: this.#routeOf(anchor) });
+      const framed = anchor.isFramed ? this.#sockJs.framed(relay.clientEvents) : undefined;
+      const client = new ZwsClient(this.#ports, session, framed?.lowerEvents ?? relay.clientEvents);
+      if (framed !== undefined) framed.lower = client;
+      if (relay.resume(framed ?? client, anchor, resumable.marks)) {
+        framed?.resume();
         this.#pump(session);
         return;
       }
@@ -450,6 +452,13 @@ export class Engine {
     session.close(SERVICE_RESTART, "");
     this.#pump(session);
     session.forget();
+  }
+
+  #routeOf({ route: id, request }: SocketAnchor): Route | undefined {
+    const named = id === undefined ? undefined : this.routes.byId(id);
+    return named === undefined || named === "shared"
+      ? this.#intake.routeOf("ws", request.uri, request.headers)
+      : named;
   }
 
   #acknowledgeLater(session: Session): void {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { SocketClient, SocketClientEvents } from "../websocket/socket-ports.ts";
 import { SocketTimers, TICK_MS } from "../websocket/socket-timers.ts";
 import { FramedClient } from "./framed-client.ts";
+import { HEARTBEAT_MS } from "./polling-session.ts";
 
 function make(isOpen = true) {
   let nowMs = 0;
@@ -54,6 +55,18 @@ function make(isOpen = true) {
     },
   };
 }
+
+describe("given a framed WebSocket that another process has accepted", () => {
+  test("when it goes on here, then there is no second o, and messages and heartbeats go as before", () => {
+    const { framed, client, reported, below, advance } = make(false);
+    framed.resume();
+    framed.message("text", "one", false);
+    client.message("text", '["two"]', false);
+    advance(HEARTBEAT_MS + TICK_MS);
+    expect(below).toEqual(['text a["one"]', "text h"]);
+    expect(reported).toEqual(["text two"]);
+  });
+});
 
 describe("given a framed WebSocket", () => {
   test("proxy R154: when it is accepted, then an o comes first, and every message in a frame of its own", () => {

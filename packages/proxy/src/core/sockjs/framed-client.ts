@@ -1,6 +1,7 @@
 import type { WheelNode } from "@pushpin/clock";
 import { type Bytes, fromUtf8 } from "@pushpin/tnetstrings";
 import type {
+  AnchorKeeper,
   HandshakeHead,
   MessageType,
   SocketClient,
@@ -24,6 +25,7 @@ export class FramedClient implements SocketClient, SocketTimer {
   wheel?: WheelNode;
   /** What the WebSocket below reports. */
   readonly lowerEvents: SocketClientEvents;
+  readonly isFramed = true;
   lower!: SocketClient;
   readonly #timers: SocketTimers;
   readonly #nowMs: () => number;
@@ -55,6 +57,16 @@ export class FramedClient implements SocketClient, SocketTimer {
 
   get queuedBytes(): number {
     return this.lower.queuedBytes;
+  }
+
+  get keeper(): AnchorKeeper | undefined {
+    return this.lower.keeper;
+  }
+
+  /** Goes on with one that another process has accepted. */
+  resume(): void {
+    this.#isOpen = true;
+    this.#timers.schedule(this, this.#nowMs() + HEARTBEAT_MS);
   }
 
   accept(head: HandshakeHead): void {

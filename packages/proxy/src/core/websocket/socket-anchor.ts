@@ -12,6 +12,10 @@ export interface OverHttpState {
 /** A WebSocket over HTTP, as a successor of this process finds it at the connection manager. */
 export interface SocketAnchor {
   readonly request: Omit<SocketRequest, "route">;
+  /** Id of the route; a SockJS session's address may be another one's. */
+  readonly route: string | undefined;
+  /** The client speaks SockJS inside of its WebSocket. */
+  readonly isFramed: boolean;
   readonly target: string;
   /** Prefix of the backend's messages for the client; absent: it does not speak GRIP. */
   readonly gate: string | undefined;
@@ -41,6 +45,8 @@ export function decodeSocketAnchor(text: string): SocketAnchor | undefined {
     typeof anchor.request.logicalAddress === "string" &&
     typeof anchor.request.connectionId === "string" &&
     typeof anchor.target === "string" &&
+    typeof anchor.isFramed === "boolean" &&
+    (anchor.route === undefined || typeof anchor.route === "string") &&
     typeof anchor.origin?.keepAliveMs === "number" &&
     Array.isArray(anchor.origin.meta) &&
     anchor.origin.meta.every((one) => typeof one === "string");

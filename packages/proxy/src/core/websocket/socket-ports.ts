@@ -41,8 +41,22 @@ interface SocketEndEvents {
   gone(): void;
 }
 
+/** Keeps what a successor of this process needs: a connection manager, by the client's session. */
+export interface AnchorKeeper {
+  /** It is one of ours. */
+  readonly takesAnchors: boolean;
+  /** Rides on the next packet. */
+  anchor(anchor: string): void;
+  /** As it is, if nothing else goes there now. */
+  sendAnchor(): void;
+}
+
 /** The client's side: a WebSocket session of a connection manager, or a SockJS session. */
 export interface SocketClient extends SocketEnd {
+  /** Absent: nobody could go on with it. */
+  readonly keeper?: AnchorKeeper | undefined;
+  /** Messages of the client are wrapped in frames of SockJS. */
+  readonly isFramed?: boolean;
   accept(head: HandshakeHead): void;
   /** Instead of accepting; ends it. */
   reject(head: HandshakeHead, body: Bytes): void;

@@ -132,7 +132,7 @@ export class SocketRelay implements Controlled {
    * Goes on with a WebSocket of a proxy that is gone; false if there is no way to its backend any
    * more. `marks`: the handler's last packets that reached the client, by proxy.
    */
-  resume(client: ZwsClient, anchor: SocketAnchor, marks: string | undefined): boolean {
+  resume(client: SocketClient, anchor: SocketAnchor, marks: string | undefined): boolean {
     const target = this.request.route?.targets.find((one) => one.label === anchor.target);
     if (target?.overHttp !== true) return false;
     const origin = this.#ports.openOrigin(target, this.request, this.#originEvents());
@@ -155,15 +155,17 @@ export class SocketRelay implements Controlled {
 
   /** Tells the connection manager what a successor of this process needs; rides on the next packet. */
   #anchor(): void {
-    const client = this.#client;
+    const keeper = this.#client?.keeper;
     const target = this.#target;
-    if (!(client instanceof ZwsClient) || !client.takesAnchors || target?.overHttp !== true) return;
+    if (keeper?.takesAnchors !== true || target?.overHttp !== true) return;
     const isEnding = this.#isClientClosed || (this.#isOriginClosed && !this.#isDetached);
-    client.anchor(
+    keeper.anchor(
       isEnding
         ? ""
         : encodeSocketAnchor({
             request: this.request,
+            route: this.request.route?.id,
+            isFramed: this.#client?.isFramed ?? false,
             target: target.label,
             gate: this.#gate?.prefix,
             isDetached: this.#isDetached,
@@ -179,7 +181,7 @@ export class SocketRelay implements Controlled {
   anchorChanged(): void {
     if (!this.#isOpen || this.#isOver) return;
     this.#anchor();
-    if (this.#client instanceof ZwsClient) this.#client.sendAnchor();
+    this.#client?.keeper?.sendAnchor();
   }
 
   // Handshake

@@ -2,10 +2,16 @@ import { filterHeaders } from "@pushpin/http";
 import type { Bytes } from "@pushpin/tnetstrings";
 import type { FanOut, Packet, Session } from "@pushpin/zhttp";
 import type { RelayPorts, SessionEnd } from "../relay/ports.ts";
-import type { HandshakeHead, MessageType, SocketClient, SocketClientEvents } from "./socket-ports.ts";
+import type {
+  AnchorKeeper,
+  HandshakeHead,
+  MessageType,
+  SocketClient,
+  SocketClientEvents,
+} from "./socket-ports.ts";
 
 /** A client's WebSocket at a connection manager. */
-export class ZwsClient implements SocketClient, SessionEnd {
+export class ZwsClient implements SocketClient, SessionEnd, AnchorKeeper {
   readonly session: Session;
   keepAliveSlot?: number;
   readonly #ports: RelayPorts;
@@ -77,6 +83,10 @@ export class ZwsClient implements SocketClient, SessionEnd {
     }
     this.#isOver = true;
     this.#ports.unregister(this);
+  }
+
+  get keeper(): AnchorKeeper {
+    return this;
   }
 
   /** The connection manager is ours, and keeps what a successor of this process needs. */
