@@ -11,6 +11,8 @@ export interface BackendOptions {
   readonly tls?: { readonly cert: string; readonly key: string };
   /** A socket in the file system, in the place of a port. */
   readonly path?: string;
+  /** Told of each request before its body is there. */
+  readonly onHead?: (request: IncomingMessage) => void;
 }
 
 export interface SeenRequest {
@@ -41,11 +43,12 @@ export class Backend {
   static async start(
     handle: Handle,
     handleSocket?: HandleSocket,
-    { tls, path }: BackendOptions = {},
+    { tls, path, onHead }: BackendOptions = {},
   ): Promise<Backend> {
     const requests: SeenRequest[] = [];
     const sockets = new Set<Socket>();
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
+      onHead?.(request);
       const pieces: Buffer[] = [];
       request.on("data", (piece: Buffer) => pieces.push(piece));
       request.on("end", () => {

@@ -26,6 +26,7 @@ import {
   encodeRetryPacket,
   type InspectResult,
   type RequestState,
+  type RetryPacket,
   type RpcResult,
 } from "@pushpin/zrpc";
 import type { StatsRecorder } from "@pushpin/stats";
@@ -54,6 +55,8 @@ const TICKS_PER_SECOND = 10;
 const SECONDS_PER_MINUTE = 60;
 /** Limit: requests that wait for their turn when `max_open_requests` is reached; then intake stops. */
 const WAITING_REQUESTS_MAX = 1000;
+/** Limit: retries that came before the handler's answer to the accept; more are dropped. Unit: requests. */
+const EARLY_RETRIES_MAX = 10_000;
 /** Clients are told to come back: the service restarts. */
 const GOING_AWAY = 1001;
 /** The process that had the WebSocket is gone. */
@@ -106,6 +109,8 @@ export class Engine {
   #options: EngineOptions;
   /** Sessions of clients and of the handler, by `<sender>:<id>`. */
   readonly #ends = new Map<string, SessionEnd>();
+  /** By the session they are about, which is still with the handler. */
+  readonly #earlyRetries = new Map<string, RetryPacket>();
   /** Our own to HTTP clients and services, by id. */
   readonly #backendEnds = new Map<string, SessionEnd>();
   readonly #links = new Map<Session, Link>();
@@ -233,7 +238,8 @@ export class Engine {
     const decoded = decode(frame);
     const retry =
       decoded.ok && decoded.value instanceof Map ? decodeRetryPacket(decoded.value) : undefined;
-    if (retry?.ok) this.#intake.retry(retry.value, (state) => this.#resume(state));
+    if (retry?.ok)
+      this.#intake.retry(retry.value, (state) => this.#resumeRetried(state, retry.value));
     else
       this.#options.log.warn("malformed retry dropped", {
         error: retry === undefined ? "not a map" : retry.error,
@@ -474,6 +480,15 @@ export class Engine {
   }
 
   /** Undefined for one that is here already: a handler that was asked twice may give it back twice. */
+  /** A retry may overtake the answer to our accept, which comes by another socket: it waits for that. */
+  #resumeRetried(state: RequestState, retry: RetryPacket): Session | undefined {
+    const key = keyOf(state.rid.sender, state.rid.id);
+    if (!this.#ends.has(key)) return this.#resume(state);
+    if (this.#earlyRetries.size < EARLY_RETRIES_MAX) // Limit: EARLY_RETRIES_MAX
+      this.#earlyRetries.set(key, { ...retry, requests: [state] });
+    return undefined;
+  }
+
   #resume(state: RequestState): Session | undefined {
     if (this.#ends.has(keyOf(state.rid.sender, state.rid.id))) return undefined;
     const session = Session.resume({
@@ -664,7 +679,16 @@ export class Engine {
     if (this.#ends.get(key) !== end) return;
     this.#ends.delete(key);
     this.#open -= 1;
+    if (this.#earlyRetries.size > 0) this.#beginEarlyRetry(key);
     if (this.#waiting.length > 0) this.#beginWaiting();
+  }
+
+  #beginEarlyRetry(key: string): void {
+    const retry = this.#earlyRetries.get(key);
+    if (retry === undefined) return;
+    this.#earlyRetries.delete(key);
+    // Its end is still being dealt with.
+    queueMicrotask(() => this.#intake.retry(retry, (state) => this.#resume(state)));
   }
 
   #signature(route: Route): string {

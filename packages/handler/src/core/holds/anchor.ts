@@ -23,7 +23,12 @@ interface Common {
 
 /** A hold as a successor of this process finds it at the connection manager. */
 export type HoldAnchor =
-  | (Common & { readonly kind: "stream"; readonly instruct: StreamInstruct })
+  | (Common & {
+      readonly kind: "stream";
+      readonly instruct: StreamInstruct;
+      /** The next link is followed at once. */
+      readonly isChain?: boolean;
+    })
   | (Common & {
       readonly kind: "response";
       readonly instruct: {

@@ -25,7 +25,8 @@ export function resumeHold(
   };
   const { origin, implicit } = anchor;
   if (anchor.kind === "stream") {
-    const hold = new StreamHold(services, origin, client, anchor.instruct, false, implicit, nowMs);
+    const { instruct, isChain = false } = anchor;
+    const hold = new StreamHold(services, origin, client, instruct, isChain, implicit, nowMs);
     return { hold, start: () => hold.resume(nowMs) };
   }
   const hold = new ResponseHold(services, origin, client, anchor.instruct, implicit, nowMs);

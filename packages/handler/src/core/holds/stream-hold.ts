@@ -89,8 +89,11 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
   resume(nowMs: number): void {
     this.isResuming = true;
     this.#subscribeImplicit(nowMs);
-    if (this.hasNextLink) this.#pendingUpdate = "low"; // something may have been missed
-    this.#enterHold(nowMs);
+    if (this.#isChain) this.#followLink(nowMs);
+    else {
+      if (this.hasNextLink) this.#pendingUpdate = "low"; // something may have been missed
+      this.#enterHold(nowMs);
+    }
     this.isResuming = false;
     this.flush();
   }
@@ -224,8 +227,17 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
     this.#instruct = inForce(instruct);
     this.#isAnchored = false;
     this.#isChain = instruct.hold === undefined;
-    if (this.#isChain) this.#followLink(nowMs);
-    else this.#enterHold(nowMs);
+    if (!this.#isChain) {
+      this.#enterHold(nowMs);
+      return;
+    }
+    // A page that waits to be taken is here only: a successor would leave it out.
+    if (this.session.queuedBytes === 0) {
+      this.#anchorInstruct();
+      this.session.sendAnchor();
+      this.flush();
+    }
+    this.#followLink(nowMs);
   }
 
   linkFailed(text: string, nowMs: number): void {
@@ -265,7 +277,6 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
 
   /** What the backend has said is what a successor goes by. */
   #anchorInstruct(): void {
-    if (this.#isChain) return;
     this.#isAnchored = true;
     this.#anchorWith(this.#instruct.channels);
   }
@@ -277,6 +288,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
       client: this.client,
       implicit: this.#implicit,
       instruct: { ...this.#instruct, channels },
+      ...(this.#isChain ? { isChain: true } : {}),
     }));
   }
 

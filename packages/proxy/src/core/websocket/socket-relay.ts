@@ -158,9 +158,9 @@ export class SocketRelay implements Controlled {
     const keeper = this.#client?.keeper;
     const target = this.#target;
     if (keeper?.takesAnchors !== true || target?.overHttp !== true) return;
-    const isEnding = this.#isClientClosed || (this.#isOriginClosed && !this.#isDetached);
+    // A close of the client's goes to a successor like its messages do.
     keeper.anchor(
-      isEnding
+      this.#isClientClosed
         ? ""
         : encodeSocketAnchor({
             request: this.request,
@@ -377,7 +377,6 @@ export class SocketRelay implements Controlled {
     if (this.#isOriginClosed) return;
     this.#isOriginClosed = true;
     this.#origin.close(code, reason);
-    this.anchorChanged();
   }
 
   #clientGone(): void {
