@@ -1,12 +1,10 @@
 import { readFileSync } from "node:fs";
 import { levelOf, loadConfig } from "@pushpin/config";
 import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
-import { parseRunnerArguments, type RunnerArguments } from "./arguments.ts";
-import { showConfig } from "./config-command.ts";
-import { restart } from "./restart-command.ts";
+import { parseRunnerArguments } from "./arguments.ts";
 import { findConfigFile, loadOptionsOf, makeDirectory, makePlan } from "./plan.ts";
+import type { RunnerArguments } from "./runner-arguments.ts";
 import { Supervisor } from "./supervisor.ts";
-import { runTool } from "./tools.ts";
 
 // Whoever reads our output may go; the processes stay.
 process.stdout.on("error", () => {});
@@ -16,7 +14,7 @@ const argv = process.argv.slice(2);
 const toolStatus = await runCommand(argv);
 if (toolStatus !== undefined) process.exitCode = toolStatus;
 else {
-  const parsed = parseRunnerArguments(argv, packageVersion());
+  const parsed = await parseRunnerArguments(argv, packageVersion());
   if (parsed.kind === "exit") {
     (parsed.code === 0 ? process.stdout : process.stderr).write(`${parsed.text}\n`);
     process.exitCode = parsed.code;
@@ -25,9 +23,11 @@ else {
 
 /** Undefined where the arguments name no command: then all processes are run. */
 async function runCommand([name = "", ...rest]: readonly string[]): Promise<number | undefined> {
-  if (name === "config") return showConfig(rest);
-  if (name === "restart") return restart(rest);
-  return runTool([name, ...rest]);
+  if (!/^[a-z]/.test(name)) return undefined;
+  // A start loads none of these.
+  if (name === "config") return (await import("./config-command.ts")).showConfig(rest);
+  if (name === "restart") return (await import("./restart-command.ts")).restart(rest);
+  return (await import("./tools.ts")).runTool([name, ...rest]);
 }
 
 function packageVersion(): string {

@@ -10,7 +10,7 @@ import {
   runnerSettings,
   workersOf,
 } from "@pushpin/config";
-import type { RunnerArguments } from "./arguments.ts";
+import type { RunnerArguments } from "./runner-arguments.ts";
 import {
   type ListenAddress,
   type LocalAddress,

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "@pushpin/config";
-import type { RunnerArguments } from "./arguments.ts";
+import type { RunnerArguments } from "./runner-arguments.ts";
 import { fileNameOfWorker, findConfigFile, loadOptionsOf, makePlan, runnerPidFile } from "./plan.ts";
 import { isAlive } from "./running-child.ts";
 import { isFront } from "./services.ts";

@@ -1,5 +1,5 @@
 import yargs, { type Argv } from "yargs";
-import { inOwnWords, normaliseDashes } from "./arguments.ts";
+import { inOwnWords, normaliseDashes } from "./command-line.ts";
 
 /** What became of a subcommand's arguments: options to go on with, or an exit status, and all is said. */
 export type Subcommand<T> =

@@ -12,7 +12,7 @@ import {
   watchdogIntervalMs,
 } from "@pushpin/config";
 import { type LogFile, type LogLevel, renderTimestamp } from "@pushpin/log";
-import type { RunnerArguments } from "./arguments.ts";
+import type { RunnerArguments } from "./runner-arguments.ts";
 import { Child, type ChildOptions, KILL_AFTER_MS } from "./child.ts";
 import { ListenerSet } from "./client-listeners.ts";
 import { isFront, type Service } from "./services.ts";

@@ -14,6 +14,7 @@ export { type Environment, variableOf } from "./environment.ts";
 export { type IniFile, parseIni, renderValue } from "./ini.ts";
 export { type LogLevels, levelOf, parseLogLevels, type Role, ROLE_NAMES } from "./log-level.ts";
 export { nearestName } from "./nearest-name.ts";
+export { type OptionKind, type OptionValue, readPlainOptions } from "./plain-options.ts";
 export { inheritedListeners, notifyServiceManager, watchdogIntervalMs } from "./service-manager.ts";
 export {
   connmgrSettings,

@@ -15,7 +15,8 @@ import {
   watchdogIntervalMs,
 } from "@pushpin/config";
 import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
-import { type DaemonArguments, parseArguments } from "./arguments.ts";
+import { parseArguments } from "./arguments.ts";
+import type { DaemonArguments } from "./daemon-arguments.ts";
 
 /** A process that takes longer than this to stop ends anyway. */
 export const STOP_TIMEOUT_MS = 4000;
@@ -70,7 +71,7 @@ export interface DaemonOptions {
  * A start that fails leaves one line that says why and exit code 1.
  */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
-  const parsed = parseArguments(options.name, packageVersion(), process.argv.slice(2));
+  const parsed = await parseArguments(options.name, packageVersion(), process.argv.slice(2));
   if (parsed.kind === "exit") {
     (parsed.code === 0 ? process.stdout : process.stderr).write(`${parsed.text}\n`);
     process.exitCode = parsed.code;

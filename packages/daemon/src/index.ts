@@ -1,4 +1,5 @@
-export { type DaemonArguments, normaliseDashes, parseArguments } from "./arguments.ts";
+export { parseArguments } from "./arguments.ts";
+export type { DaemonArguments } from "./daemon-arguments.ts";
 export {
   type DaemonContext,
   type DaemonHandle,

@@ -1,6 +1,4 @@
 import { closeSync, openSync, writeSync } from "node:fs";
-import { Writable } from "node:stream";
-import winston from "winston";
 import { LEVEL_NAMES, LineLogger, type LogLevel, renderTimestamp } from "./logger.ts";
 
 export interface LogOptions {
@@ -19,26 +17,24 @@ const FLUSH_MS = 50;
 const BUFFER_MAX_CHARS = 65_536;
 
 /** Collects lines and writes them in one call: one system call per line is most of a line's cost. */
-class BufferedLines extends Writable {
+class BufferedLines {
   readonly #file: string | undefined;
   #fd: number;
   #text = "";
   #timer: NodeJS.Timeout | undefined;
 
   constructor(file: string | undefined) {
-    super({ decodeStrings: false });
     this.#file = file;
     this.#fd = file === undefined ? 1 : openSync(file, "a");
   }
 
-  override _write(chunk: string | Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.#text += chunk;
+  add(line: string): void {
+    this.#text += `${line}\n`;
     if (this.#text.length >= BUFFER_MAX_CHARS) this.flush();
     else if (this.#timer === undefined) {
       this.#timer = setTimeout(() => this.flush(), FLUSH_MS);
       this.#timer.unref();
     }
-    done();
   }
 
   flush(): void {
@@ -74,13 +70,8 @@ export class LogFile extends LineLogger {
 
   constructor(options: LogOptions) {
     const lines = new BufferedLines(options.file);
-    const sink = winston.createLogger({
-      levels: { error: 0, warn: 1, info: 2, debug: 3, trace: 4 },
-      level: "trace", // LineLogger has decided already
-      format: winston.format.printf(options.json ? renderJson(options.name) : renderLine),
-      transports: [new winston.transports.Stream({ stream: lines, eol: "\n" })],
-    });
-    super(options.level, (level, message) => sink.log(WINSTON_LEVELS[level], message));
+    const render = options.json ? jsonRenderer(options.name) : renderLine;
+    super(options.level, (level, message) => lines.add(render(level, message)));
     this.#lines = lines;
   }
 
@@ -97,24 +88,18 @@ export class LogFile extends LineLogger {
   }
 }
 
-const WINSTON_LEVELS = ["error", "warn", "info", "debug", "trace"] as const;
-
-function renderLine(info: winston.Logform.TransformableInfo): string {
-  return `[${levelName(info.level)}] ${renderTimestamp(Date.now())} ${String(info.message)}`;
+function renderLine(level: LogLevel, message: string): string {
+  return `[${LEVEL_NAMES[level]}] ${renderTimestamp(Date.now())} ${message}`;
 }
 
-function renderJson(name: string | undefined) {
-  return (info: winston.Logform.TransformableInfo): string =>
+function jsonRenderer(name: string | undefined) {
+  return (level: LogLevel, message: string): string =>
     JSON.stringify({
       time: new Date().toISOString(),
-      level: levelName(info.level),
+      level: LEVEL_NAMES[level],
       name,
-      message: info.message,
+      message,
     });
-}
-
-function levelName(level: string): string {
-  return LEVEL_NAMES[WINSTON_LEVELS.indexOf(level as (typeof WINSTON_LEVELS)[number])] ?? level;
 }
 
 /** @throws Error that names the file, if it cannot be opened. */

@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
 import type { HeaderList } from "@pushpin/http";
-import { type buildConnector, Client, type Dispatcher } from "undici";
+import type { buildConnector, Dispatcher } from "undici";
 import { InterimFilter } from "../core/interim-filter.ts";
 import type { RequestPlan } from "../core/request-plan.ts";
 import type { Connect } from "./connector.ts";
+import { Client } from "./undici.ts";
 import type { UploadBody } from "./upload-body.ts";
 
 /** A connection nobody used for this long is closed. */

@@ -1,10 +1,10 @@
 import { isIP, type Socket } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { Packet } from "@pushpin/zhttp";
-import { buildConnector } from "undici";
 import { ConnectError, connectCondition } from "../core/condition.ts";
 import type { RequestPlan } from "../core/request-plan.ts";
 import { type AddressPolicy, policyError } from "./address-policy.ts";
+import { buildConnector } from "./undici.ts";
 
 /** An address that has not answered by then is left for the next one. */
 const NEXT_ADDRESS_MS = 250;

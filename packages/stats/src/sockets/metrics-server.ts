@@ -2,7 +2,7 @@ import { rm, stat } from "node:fs/promises";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { Logger } from "@pushpin/log";
-import { Counter, Gauge, Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { StatsRecorder } from "../core/stats-recorder.ts";
 
 /** Where metrics are served: a TCP port, or a unix socket. */
@@ -38,7 +38,7 @@ export class MetricsServer {
     const { address, prefix, recorder, log } = options;
     if (!/^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/.test(prefix))
       throw new Error(`prometheus_prefix: not the beginning of a metric's name: ${prefix}`);
-    const registry = metricsOf(prefix, recorder);
+    const registry = await metricsOf(prefix, recorder);
     const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
       request.resume();
       registry.metrics().then(
@@ -94,7 +94,9 @@ async function removeAbandoned(path: string): Promise<void> {
   if (isAbandoned) await rm(path, { force: true });
 }
 
-function metricsOf(prefix: string, recorder: StatsRecorder): Registry {
+/** Most installations have no metrics: what makes them is loaded where they are wanted. */
+async function metricsOf(prefix: string, recorder: StatsRecorder): Promise<Registry> {
+  const { Counter, Gauge, Registry } = await import("prom-client");
   const registry = new Registry();
   const registers = [registry];
   const counter = (name: string, help: string, total: () => number) =>

@@ -1,0 +1,40 @@
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Installation, makeTestDirectory, ROOT } from "@pushpin/testkit";
+import { afterEach, expect, test } from "vitest";
+
+const directories: string[] = [];
+const running: Installation[] = [];
+afterEach(async () => {
+  for (const one of running.splice(0)) await one.stop();
+  for (const one of directories.splice(0)) rmSync(one, { recursive: true, force: true });
+});
+
+const ZEROMQ = ["cmake-ts", "zeromq"];
+
+test("given an ordinary installation, when it starts, then each process loads only the packages it needs", async () => {
+  const directory = makeTestDirectory();
+  directories.push(directory);
+  const preload = join(ROOT, "test/system/loaded-modules.mjs");
+  running.push(
+    await Installation.start({
+      routes: ["* test"],
+      env: { NODE_OPTIONS: `--import=${preload}`, LOADED_MODULES: directory },
+    }),
+  );
+  const loaded = Object.fromEntries(
+    readdirSync(directory)
+      .filter((one) => one.endsWith(".js"))
+      .map((one) => [
+        one,
+        [...new Set(readFileSync(join(directory, one), "utf8").trim().split("\n"))].sort(),
+      ]),
+  );
+  // A package more in one of these costs every start and every restart: load it where it is used.
+  expect(loaded).toEqual({
+    "pushpin-connmgr.js": ZEROMQ,
+    "pushpin-handler.js": [...ZEROMQ, "rfc6902"].sort(),
+    "pushpin-httpclient.js": [...ZEROMQ, "undici"].sort(),
+    "pushpin-proxy.js": [...ZEROMQ, "rfc6902"].sort(),
+  });
+});
