@@ -42,12 +42,14 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     log,
     () => sockets,
   );
+  const { batch_frames } = config.read(globalSettings);
   const sockets = await InitiatorSockets.open({
     instanceId,
     push: { specs: addresses.connmgrIn, mode: "bind" },
     stream: { specs: addresses.connmgrInStream, mode: "bind" },
     sub: { specs: addresses.connmgrOut, mode: "bind" },
-    batchFirst: ownProxy && config.read(globalSettings).batch_frames,
+    batchFirst: ownProxy && batch_frames,
+    batchFrames: batch_frames,
     ...(ipcFileMode === undefined ? {} : { ipcFileMode }),
     log,
     onPacket: (packet) => engine.packet(packet),

@@ -18,7 +18,8 @@ await runDaemon({ name: "handler", start });
 async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { config, log, clock, instanceId, listeners } = context;
   const settings = config.read(handlerSettings);
-  const { stats_connection_ttl, stats_connection_send } = config.read(globalSettings);
+  const { stats_connection_ttl, stats_connection_send, batch_frames } =
+    config.read(globalSettings);
   const mode = settings.ipc_file_mode === undefined ? {} : { ipcFileMode: settings.ipc_file_mode };
   const publisher =
     settings.stats_spec.length === 0
@@ -43,7 +44,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     isWanted: (topic) => publisher?.isWanted(topic) ?? false,
     publish: (topic, fields) => publisher?.publish(topic, fields),
   });
-  const sockets = new HandlerSockets();
+  const sockets = new HandlerSockets(batch_frames);
   const engine = new Engine({
     instanceId,
     settings,

@@ -1,6 +1,7 @@
 import {
   endpoints,
   type HttpclientSettings,
+  globalSettings,
   httpclientSettings,
   proxySettings,
   requireEndpoints,
@@ -41,6 +42,7 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
     pull: { specs: addresses.clientOut, mode: "bind" },
     stream: { specs: addresses.clientOutStream, mode: "bind" },
     pub: { specs: addresses.clientIn, mode: "bind" },
+    batchFrames: config.read(globalSettings).batch_frames,
     ...(ipcFileMode === undefined ? {} : { ipcFileMode }),
     log,
     onFirst: (packet) => engine.first(packet),

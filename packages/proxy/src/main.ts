@@ -86,6 +86,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     settings,
     siblings,
     batchFirst: ownClient && batch_frames,
+    batchFrames: batch_frames,
     log,
     engine,
   });

@@ -51,8 +51,8 @@ export const globalSettings = section("global", {
   batch_frames: boolean({
     default: true,
     about:
-      "Several packets in one ZeroMQ frame between our own processes (`docs/wire/batches.md`). " +
-      "Ours only.",
+      "Several packets in one ZeroMQ frame between our own processes (`docs/wire/batches.md`); " +
+      "off, each packet is sent in a frame of its own, as the original does. Ours only.",
   }),
 });
 export type GlobalSettings = SettingsOf<typeof globalSettings>;

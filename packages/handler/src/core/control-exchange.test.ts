@@ -117,6 +117,16 @@ describe("given a client that asks for its connection to be kept", () => {
     expect(silent.receive(ask("{}"))).toEqual({});
   });
 
+  test("when a request is answered, then it is known whether more has come behind it", () => {
+    const one = new ControlExchange(LIMITS);
+    one.receive(ask("{}").slice(0, -1));
+    expect(one.isWhole).toBe(false);
+    one.receive("}");
+    expect(one.isWhole).toBe(true);
+    one.receive("P");
+    expect(one.isWhole).toBe(false);
+  });
+
   test("when a request of it is refused, then that is the last answer", () => {
     const one = new ControlExchange(LIMITS);
     const step = one.receive("POST / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n");

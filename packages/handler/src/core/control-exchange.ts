@@ -80,6 +80,11 @@ export class ControlExchange {
     return this.#state.name === "head" && this.#size === 0;
   }
 
+  /** The request that is being answered is all the client has sent. */
+  get isWhole(): boolean {
+    return this.#state.name === "answering" && this.#size === 0;
+  }
+
   /** The answer; `mayKeep`: there is room for a connection that stays. */
   respond(response: ControlResponse, mayKeep = false): { send: string; end: boolean } {
     const isKept = mayKeep && this.#wantsMore && this.#state.name === "answering";

@@ -175,25 +175,44 @@ export class ControlServer {
       answer.later((response) => {
         if (socket.destroyed) return;
         socket.resume();
-        this.#respond(socket, connection, response);
+        this.#respond(socket, connection, response, false);
       });
       return;
     }
-    this.#respond(socket, connection, answer.response, answer.run);
+    this.#respond(socket, connection, answer.response, connection.exchange.isWhole, answer.run);
+  }
+
+  /**
+   * The last answer of a connection. Where nothing but the request has been sent, no lingering is
+   * needed: with the answer in the kernel the socket is closed at once, which spares a shutdown, the
+   * read of the client's end and the events of both.
+   */
+  #writeLast(socket: Socket, connection: Connection, send: string, isWhole: boolean): void {
+    if (isWhole) {
+      socket.write(send, "latin1");
+      // Nothing waits in the process: the kernel has all of it.
+      if (socket.writableLength === 0) {
+        socket.destroy();
+        return;
+      }
+    }
+    connection.dueMs = performance.now() + LINGER_MS;
+    if (isWhole) socket.end();
+    else socket.end(send, "latin1");
   }
 
   #respond(
     socket: Socket,
     connection: Connection,
     response: ControlResponse,
+    isWhole: boolean,
     run?: () => void,
   ): void {
     const { exchange } = connection;
     // Limit: CONTROL_KEPT_MAX
     const { send, end } = exchange.respond(response, this.#connections.size <= CONTROL_KEPT_MAX);
     if (end) {
-      connection.dueMs = performance.now() + LINGER_MS;
-      socket.end(send, "latin1");
+      this.#writeLast(socket, connection, send, isWhole);
       run?.();
       return;
     }

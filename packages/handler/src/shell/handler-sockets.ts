@@ -42,12 +42,17 @@ export class HandlerSockets {
   proxyCommands: readonly RpcClient[] = [];
   /** Absent without `state_spec`. */
   store: RpcClient | undefined;
+  readonly #batchFrames: boolean;
   #wsControl!: ZmqSocket;
   #control!: ControlSender;
   #sub: ZmqSocket | undefined;
   #proxyStats: ZmqSocket | undefined;
   #openPull!: () => Promise<ZmqSocket[]>;
   readonly #all: { close(): Promise<void> }[] = [];
+
+  constructor(batchFrames: boolean) {
+    this.#batchFrames = batchFrames;
+  }
 
   /** What is heard on one socket may be answered on another: those that only send come first. */
   async open(
@@ -66,6 +71,7 @@ export class HandlerSockets {
     this.clients = await ResponderSockets.open({
       ...shared,
       instanceId,
+      batchFrames: this.#batchFrames,
       stream: connect(addresses.connmgrInStream),
       pub: connect(addresses.connmgrOut),
       onFirst: () => {},
@@ -76,6 +82,7 @@ export class HandlerSockets {
     this.requests = await InitiatorSockets.open({
       ...shared,
       instanceId,
+      batchFrames: this.#batchFrames,
       push: connect(addresses.intreqIn),
       stream: connect(addresses.intreqInStream),
       sub: connect(addresses.intreqOut),

@@ -20,6 +20,7 @@ export interface ProxySocketsOptions {
   readonly siblings: readonly string[];
   /** The HTTP client is ours and takes several packets in a frame. */
   readonly batchFirst: boolean;
+  readonly batchFrames: boolean;
   readonly log: Logger;
   readonly engine: Engine;
 }
@@ -110,6 +111,7 @@ export class ProxySockets implements EngineSockets {
         ...shared,
         instanceId,
         waitsForStart: true,
+        batchFrames: options.batchFrames,
         pull: bind(endpoints.intreqIn),
         stream: bind(endpoints.intreqInStream),
         pub: bind(endpoints.intreqOut),
@@ -125,6 +127,7 @@ export class ProxySockets implements EngineSockets {
       stream: connect(endpoints.clientOutStream),
       sub: connect(endpoints.clientIn),
       batchFirst: options.batchFirst,
+      batchFrames: options.batchFrames,
       log,
       onPacket: (packet) => engine.packet(packet),
       onTakeover: (client) => engine.httpClientStarted(client),
@@ -132,6 +135,7 @@ export class ProxySockets implements EngineSockets {
     const clients = await ResponderSockets.open({
       instanceId,
       waitsForStart: true,
+      batchFrames: options.batchFrames,
       pull: connect(endpoints.connmgrIn),
       stream: connect(endpoints.connmgrInStream),
       pub: connect(endpoints.connmgrOut),

@@ -6,24 +6,30 @@ import { writePacket } from "../core/packet-encoder.ts";
 export const BATCH_PACKETS_MAX = 16;
 export const BATCH_BYTES_MAX = 65_536;
 
+export interface FrameBatchOptions {
+  /** Stands in front of the letter: empty, or the topic of a PUB with its blank. */
+  readonly address: string;
+  readonly send: (frame: Buffer) => void;
+  /** One more packet at the end of a frame. */
+  readonly last?: () => Packet | undefined;
+  /** A `T` frame for each packet, at once, as the original sends them. */
+  readonly isSingle: boolean;
+}
+
 /** Packets for one receiver, collected into one `B` frame. */
 export class FrameBatch {
   readonly #address: string;
+  readonly #isSingle: boolean;
   readonly #writer = new ByteWriter();
   readonly #send: (frame: Buffer) => void;
   readonly #last: (() => Packet | undefined) | undefined;
   #count = 0;
 
-  /** `address` stands in front of the letter: empty, or the topic of a PUB with its blank. */
-  constructor(
-    address: string,
-    send: (frame: Buffer) => void,
-    /** One more packet at the end of a frame. */
-    last?: () => Packet | undefined,
-  ) {
-    this.#address = address;
-    this.#last = last;
-    this.#send = send;
+  constructor(options: FrameBatchOptions) {
+    this.#address = options.address;
+    this.#last = options.last;
+    this.#send = options.send;
+    this.#isSingle = options.isSingle;
   }
 
   get isEmpty(): boolean {
@@ -31,6 +37,12 @@ export class FrameBatch {
   }
 
   add(packet: Packet): void {
+    if (this.#isSingle) {
+      this.#single(packet);
+      const last = this.#last?.();
+      if (last !== undefined) this.#single(last);
+      return;
+    }
     if (this.#count === 0) this.#writer.add(`${this.#address}B`);
     writePacket(this.#writer, packet);
     this.#count += 1;
@@ -42,6 +54,12 @@ export class FrameBatch {
     this.#count = 0;
     const last = this.#last?.();
     if (last !== undefined) writePacket(this.#writer, last);
+    this.#send(this.#writer.take());
+  }
+
+  #single(packet: Packet): void {
+    this.#writer.add(`${this.#address}T`);
+    writePacket(this.#writer, packet);
     this.#send(this.#writer.take());
   }
 }

@@ -23,6 +23,8 @@ export interface InitiatorSocketsOptions {
   readonly identityOnStream?: boolean;
   /** Both ends of the PUSH link are known to be ours: first packets go in `B` frames. */
   readonly batchFirst?: boolean;
+  /** Off: a `T` frame for each packet, whatever the other end takes. On by default. */
+  readonly batchFrames?: boolean;
   readonly pushHwm?: number;
   readonly ipcFileMode?: number;
   /** Packets are delivered after `start()` only, where others of the owner have yet to be opened. */
@@ -64,7 +66,7 @@ export class InitiatorSockets {
   private constructor(options: InitiatorSocketsOptions) {
     this.#options = options;
     if (options.batchFirst)
-      this.#firstBatch = new FrameBatch("", (frame) => this.#push.send(frame));
+      this.#firstBatch = this.#makeBatch((frame) => this.#push.send(frame));
   }
 
   static async open(options: InitiatorSocketsOptions): Promise<InitiatorSockets> {
@@ -164,10 +166,14 @@ export class InitiatorSockets {
 
   #openBatch(to: string): FrameBatch {
     const address = Buffer.from(to, "latin1");
-    const batch = new FrameBatch("", (frame) => this.#stream.send([address, EMPTY, frame]));
+    const batch = this.#makeBatch((frame) => this.#stream.send([address, EMPTY, frame]));
     if (this.#batches.size >= 1024) this.#batches.clear();
     this.#batches.set(to, batch);
     return batch;
+  }
+
+  #makeBatch(send: (frame: Buffer) => void): FrameBatch {
+    return new FrameBatch({ address: "", send, isSingle: this.#options.batchFrames === false });
   }
 
   #received(frame: Buffer | undefined, start: number): void {

@@ -16,6 +16,8 @@ export interface ResponderSocketsOptions {
   readonly ipcFileMode?: number;
   /** Packets are delivered after `start()` only, where others of the owner have yet to be opened. */
   readonly waitsForStart?: boolean;
+  /** Off: a `T` frame for each packet, whatever the other end takes. On by default. */
+  readonly batchFrames?: boolean;
   readonly log: Logger;
   readonly onFirst: (packet: Packet) => void;
   readonly onPacket: (packet: Packet) => void;
@@ -219,11 +221,15 @@ export class ResponderSockets {
     const address = Buffer.from(to, "latin1");
     const mark = this.#markOnce();
     const batch = viaRouter
-      ? new FrameBatch("", (frame) => this.#stream.send([address, EMPTY, frame]), mark)
-      : new FrameBatch(`${to} `, (frame) => this.#pub.send(frame), mark);
+      ? this.#makeBatch("", mark, (frame) => this.#stream.send([address, EMPTY, frame]))
+      : this.#makeBatch(`${to} `, mark, (frame) => this.#pub.send(frame));
     if (batches.size >= 1024) batches.clear();
     batches.set(to, batch);
     return batch;
+  }
+
+  #makeBatch(address: string, last: () => Packet | undefined, send: (frame: Buffer) => void) {
+    return new FrameBatch({ address, send, last, isSingle: this.#options.batchFrames === false });
   }
 
   #subscription(topic: string, present: boolean): void {

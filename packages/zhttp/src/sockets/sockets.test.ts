@@ -43,7 +43,7 @@ class Inbox {
   }
 }
 
-async function pair(batchFirst: boolean) {
+async function pair(batchFirst: boolean, batchFrames = true) {
   const firsts = new Inbox();
   const follows = new Inbox();
   const answers = new Inbox();
@@ -57,6 +57,7 @@ async function pair(batchFirst: boolean) {
     stream: at("out-stream", "bind"),
     sub: at("in", "bind"),
     batchFirst,
+    batchFrames,
     log,
     onPacket: answers.take,
   });
@@ -66,6 +67,7 @@ async function pair(batchFirst: boolean) {
     pull: at("out", "connect"),
     stream: at("out-stream", "connect"),
     pub: at("in", "connect"),
+    batchFrames,
     log,
     onFirst: firsts.take,
     onPacket: follows.take,
@@ -80,9 +82,16 @@ function packet(fields: Partial<Packet>): Packet {
   return Object.assign(new Packet(), fields);
 }
 
-describe.each([false, true])("given both ends of ours, first packets batched: %s", (batchFirst) => {
+describe.each([
+  { batchFirst: false, batchFrames: true },
+  { batchFirst: true, batchFrames: true },
+  { batchFirst: false, batchFrames: false },
+])("given both ends of ours, batches: $batchFrames, of first packets: $batchFirst", (batches) => {
   test("when a session runs, then packets of each link arrive in order", async () => {
-    const { initiator, responder, firsts, follows, answers } = await pair(batchFirst);
+    const { initiator, responder, firsts, follows, answers } = await pair(
+      batches.batchFirst,
+      batches.batchFrames,
+    );
     for (let seq = 0; seq < 40; seq += 1)
       initiator.sendFirst(packet({ from: "cm-1", id: `${seq}`, seq: 0, batch: true }));
     for (let i = 0; i < 40; i += 1) expect((await firsts.next()).id).toBe(`${i}`);
