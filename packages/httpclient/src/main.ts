@@ -47,6 +47,7 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
     log,
     onFirst: (packet) => engine.first(packet),
     onPacket: (packet) => engine.packet(packet),
+    onPeer: (proxy, isPresent) => engine.proxySeen(proxy, isPresent),
   });
   sockets.announce();
   return {

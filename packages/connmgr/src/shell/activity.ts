@@ -15,6 +15,8 @@ export interface Activity {
   ): void;
   /** The socket has taken everything. */
   written(): void;
+  /** Credits what has not been credited for being too little. */
+  grantAll?(): void;
   /** The client has sent its FIN. */
   clientEnded(): void;
   timedOut(): void;

@@ -345,6 +345,11 @@ export class ClientConnection {
     this.#activity?.packet(packet, seq, nowMs, shared);
   }
 
+  /** Credits that were not worth a packet of their own. */
+  grantRest(): void {
+    this.#activity?.grantAll?.();
+  }
+
   ownerReplaced(successor: string): void {
     this.#activity?.ownerReplaced(successor);
   }

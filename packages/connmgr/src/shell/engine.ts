@@ -52,6 +52,7 @@ export class Engine {
   readonly #predecessors = new Predecessors();
   /** What each peer has passed on last, by its own count; for its successor. */
   readonly #marks = new Map<string, number>();
+  readonly #ungranted = new Set<ClientConnection>();
   #dirty: ClientConnection[] = [];
   #waiting: ClientConnection[] = [];
   #turnScheduled = false;
@@ -159,6 +160,11 @@ export class Engine {
       });
     for (const id of this.#marks.keys())
       if (this.#predecessors.isReplaced(id)) this.#marks.delete(id);
+  }
+
+  /** Whether the owner of its session is gone, now that `successor` has started. */
+  isConcerned({ session }: ClientConnection, successor: string): boolean {
+    return this.#predecessors.isLost(session, successor, this.#sockets().lostEpoch);
   }
 
   /** What the start of `successor` means for one session. */
@@ -352,6 +358,11 @@ export class Engine {
     return this.#join.join(parts);
   }
 
+  /** Has its credits sent within a second, however few they are. */
+  grantLater(connection: ClientConnection): void {
+    this.#ungranted.add(connection);
+  }
+
   setDeadline(connection: ClientConnection, afterMs: number): void {
     this.#wheel.schedule(connection, this.#clock.nowMs() + afterMs);
   }
@@ -401,6 +412,8 @@ export class Engine {
     this.#wheel.advance(nowMs, (connection) => this.#guarded(connection, timedOut));
     this.#ticks += 1;
     if (this.#ticks % (1000 / TICK_MS) !== 0) return;
+    for (const connection of this.#ungranted) this.#guarded(connection, grantRest);
+    this.#ungranted.clear();
     const { packets, expired } = this.#keepAlive.tick(nowMs);
     for (const { to, packet } of packets) this.#sockets().send(to, packet);
     for (const connection of expired) {
@@ -429,6 +442,7 @@ const flush = (connection: ClientConnection) => connection.flush();
 const resume = (connection: ClientConnection) => connection.resume();
 const drain = (connection: ClientConnection) => connection.drain();
 const destroy = (connection: ClientConnection) => connection.destroy();
+const grantRest = (connection: ClientConnection) => connection.grantRest();
 const timedOut = (connection: ClientConnection) => connection.timedOut();
 
 /** The middle number of `0-<slot>-<generation>`; -1 for anything else. */

@@ -77,6 +77,7 @@ export class WebSocketClient implements Activity, FrameHandlers {
   ownerReplaced(successor: string): void {
     const connection = this.#connection;
     const { engine } = connection;
+    if (engine.isConcerned(connection, successor)) this.grantAll();
     if (engine.succession(connection, successor) !== "lost") return;
     const request = this.session.anchor === undefined ? this.#request : undefined;
     if (request !== undefined && this.#repeats < REPEATS_MAX) {
@@ -201,7 +202,17 @@ export class WebSocketClient implements Activity, FrameHandlers {
   /** Credits go back in halves of the window. */
   written(): void {
     if (this.#ungranted === 0 || this.session.ended) return;
-    if (this.session.inCredits > this.#connection.engine.settings.windowBytes / 2) return;
+    const { engine } = this.#connection;
+    if (this.session.inCredits > engine.settings.windowBytes / 2) {
+      // What is not credited is kept for us by the backend's side: not for long.
+      if (this.session.at !== undefined) engine.grantLater(this.#connection);
+      return;
+    }
+    this.grantAll();
+  }
+
+  grantAll(): void {
+    if (this.#ungranted === 0 || this.session.ended) return;
     this.session.grant(this.#ungranted);
     this.#ungranted = 0;
     this.#connection.engine.pump(this.#connection);

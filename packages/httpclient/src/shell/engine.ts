@@ -1,7 +1,14 @@
 import type { Clock } from "@pushpin/clock";
 import type { Logger } from "@pushpin/log";
 import { detach } from "@pushpin/tnetstrings";
-import { INITIAL_CREDITS, KeepAliveSchedule, type Packet, Session } from "@pushpin/zhttp";
+import {
+  INITIAL_CREDITS,
+  isSuccessor,
+  KeepAliveSchedule,
+  Packet,
+  Predecessors,
+  Session,
+} from "@pushpin/zhttp";
 import type { ResponderSockets } from "@pushpin/zhttp/sockets";
 import type { AddressPolicy } from "./address-policy.ts";
 import { ClientPool } from "./client-pool.ts";
@@ -47,6 +54,8 @@ export interface EngineOptions {
  * to tell that its client has gone.
  */
 const ACKNOWLEDGE_AFTER_MS = 50;
+/** Limit: time the successor of a proxy has to ask for a WebSocket of it; then it is closed. Unit: ms. */
+export const RECLAIM_MAX_MS = 20_000;
 const TICK_MS = 1000;
 /** Backends that transfer nothing, and idle connections, are looked for each so many ticks. */
 const SWEEP_TICKS = 10;
@@ -63,6 +72,9 @@ export class Engine {
   #options: EngineOptions;
   readonly #sockets: () => ResponderSockets;
   readonly #exchanges = new Map<string, Exchange>();
+  /** WebSockets that the successor of a proxy can go on with. */
+  readonly #byRef = new Map<string, WebSocketExchange>();
+  readonly #proxies = new Predecessors();
   readonly #keepAlive = new KeepAliveSchedule<Exchange>();
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
@@ -128,6 +140,8 @@ export class Engine {
         : new HttpExchange(this, session, packet);
     const isFull = this.#exchanges.size >= this.#options.exchangesMax; // Limit: max_open_requests
     this.#exchanges.set(key, exchange);
+    if (exchange instanceof WebSocketExchange && exchange.ref !== undefined)
+      this.#byRef.set(exchange.ref, exchange);
     if (isFirst && !isFull) exchange.start();
     else {
       if (isFull) this.#refuse();
@@ -140,12 +154,51 @@ export class Engine {
 
   packet(packet: Packet): void {
     const nowMs = this.clock.nowMs();
+    if (packet.type === "resume") {
+      this.#reclaim(packet);
+      return;
+    }
     if (packet.ids === undefined) {
       this.#exchanges.get(keyOf(packet.from, packet.id))?.packet(packet, packet.seq, nowMs);
       return;
     }
     for (const { id, seq } of packet.ids)
       this.#exchanges.get(keyOf(packet.from, id))?.packet(packet, seq, nowMs);
+  }
+
+  /**
+   * A proxy has come or gone. One that has the place of another gets that one's WebSockets as it asks
+   * for them; those it has not asked for in a while have no clients any more.
+   */
+  proxySeen(id: string, isPresent: boolean): void {
+    if (!isPresent || !this.#proxies.announce(id)) return;
+    this.clock.setTimer(RECLAIM_MAX_MS, () => {
+      for (const exchange of [...this.#byRef.values()])
+        if (this.#proxies.isReplacedBy(exchange.session.peer, id)) exchange.giveUp(); // Limit: RECLAIM_MAX_MS
+    });
+  }
+
+  /** The successor of a proxy wants one of its WebSockets. */
+  #reclaim(packet: Packet): void {
+    const ref = packet.ext?.get("of");
+    const exchange = typeof ref === "string" ? this.#byRef.get(ref) : undefined;
+    const former = exchange?.session;
+    if (
+      exchange === undefined ||
+      former === undefined ||
+      !isSuccessor(packet.from, former.peer) ||
+      !exchange.reclaim(packet)
+    ) {
+      const cancel = new Packet();
+      cancel.type = "cancel";
+      cancel.from = this.#options.instanceId;
+      cancel.id = detach(packet.id);
+      this.#sockets().send(detach(packet.from), cancel, false);
+      return;
+    }
+    this.#exchanges.delete(keyOf(former.peer, former.id));
+    this.#exchanges.set(keyOf(exchange.session.peer, exchange.session.id), exchange);
+    this.pump(exchange);
   }
 
   /** Sends what the session may send now; a session that is over is forgotten. */
@@ -185,6 +238,8 @@ export class Engine {
     this.#unheard.delete(exchange);
     if (exchange.keepAliveSlot !== undefined) this.#keepAlive.remove(exchange);
     this.#exchanges.delete(keyOf(exchange.session.peer, exchange.session.id));
+    if (exchange instanceof WebSocketExchange && exchange.ref !== undefined)
+      this.#byRef.delete(exchange.ref);
     if (this.#exchanges.size === 0) this.#whenIdle?.();
   }
 

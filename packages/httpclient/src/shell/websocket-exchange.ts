@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import http, { type IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { toBuffer } from "@pushpin/tnetstrings";
+import { detach, toBuffer } from "@pushpin/tnetstrings";
 import {
   acceptKey,
   closePayload,
@@ -10,7 +10,7 @@ import {
   MessageReceiver,
   OPCODE,
 } from "@pushpin/websocket";
-import { INITIAL_CREDITS, type Packet, type Session } from "@pushpin/zhttp";
+import { INITIAL_CREDITS, type Packet, Session } from "@pushpin/zhttp";
 import type { Timer } from "@pushpin/clock";
 import { type Condition, conditionOf } from "../core/condition.ts";
 import { planRequest } from "../core/request-plan.ts";
@@ -40,7 +40,9 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
 
 /** One WebSocket to a backend, on one ZWS session. */
 export class WebSocketExchange implements Exchange {
-  readonly session: Session;
+  session: Session;
+  /** What the session is called by all initiators that will ever have it; absent: nobody else can. */
+  readonly ref: string | undefined;
   readonly userData: string | undefined;
   keepAliveSlot?: number;
   readonly startedMs: number;
@@ -53,6 +55,7 @@ export class WebSocketExchange implements Exchange {
   #inMessage = false;
   #closeSent = false;
   #closeReceived = false;
+  #closeCode: number | undefined;
   #isOver = false;
   #ungranted = 0;
   #timer: Timer | undefined;
@@ -63,6 +66,10 @@ export class WebSocketExchange implements Exchange {
     this.session = session;
     this.#request = first;
     this.userData = first.userData;
+    if (first.batch) {
+      this.ref = `${session.peer} ${session.id}`;
+      session.keepOutput();
+    }
     this.startedMs = engine.nowMs;
     this.progressMs = this.startedMs;
   }
@@ -175,6 +182,35 @@ export class WebSocketExchange implements Exchange {
     if (this.session.queuedBytes < INITIAL_CREDITS / 2) this.#socket?.resume();
   }
 
+  /** The initiator is gone, and this is its successor, which has all up to `packet.at`. */
+  reclaim(packet: Packet): boolean {
+    if (this.#isOver || this.#socket === undefined) return false;
+    const session = Session.reopen(this.session, {
+      peer: detach(packet.from),
+      id: detach(packet.id),
+      inSeq: (packet.seq ?? 0) + 1,
+      at: packet.at ?? 0,
+      credits: packet.credits,
+      nowMs: this.#engine.nowMs,
+    });
+    if (session === undefined) return false;
+    this.session = session;
+    return true;
+  }
+
+  /** Nobody has come for it: the backend hears of it, or gets the answer to its own close. */
+  giveUp(): void {
+    if (this.#closeReceived) {
+      this.#sendClose(this.#closeCode, Buffer.alloc(0));
+      this.session.forget();
+      this.#finish();
+      this.#engine.forget(this);
+      return;
+    }
+    this.goAway();
+    this.abandon();
+  }
+
   goAway(): void {
     const socket = this.#socket;
     if (this.#isOver || socket === undefined) return;
@@ -211,15 +247,15 @@ export class WebSocketExchange implements Exchange {
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.setTimeout(0);
-    const { session } = this;
     this.#receiver = new MessageReceiver(false, MESSAGE_MAX_BYTES, {
       onMessage: (payload, isBinary) =>
-        session.message(isBinary ? "binary" : "text", payload, false),
-      onPing: (payload) => session.ping(payload),
-      onPong: (payload) => session.pong(payload),
+        this.session.message(isBinary ? "binary" : "text", payload, false),
+      onPing: (payload) => this.session.ping(payload),
+      onPong: (payload) => this.session.pong(payload),
       onClose: (code, reason) => {
         this.#closeReceived = true;
-        session.close(code, reason);
+        this.#closeCode = code;
+        this.session.close(code, reason);
         if (this.#closeSent) this.#finish();
       },
       onError: (code) => {
@@ -227,7 +263,7 @@ export class WebSocketExchange implements Exchange {
         this.#lost(code === TOO_BIG ? "frame-too-large" : undefined);
       },
     });
-    session.respond(
+    this.session.respond(
       { code: 101, reason: response.statusMessage ?? "", headers: response.rawHeaders },
       "",
       false,

@@ -37,6 +37,7 @@ import { type IntakeSettings, RequestIntake } from "../core/relay/request-intake
 import { type TransformSettings, transformHeaders } from "../core/relay/request-transform.ts";
 import type { Route, RouteTable } from "../core/routes/route-table.ts";
 import { SockJsManager, sockJsPath, type VirtualSocket } from "../core/sockjs/sockjs-manager.ts";
+import { Arrivals } from "../core/websocket/arrivals.ts";
 import { ControlSessions } from "../core/websocket/control-sessions.ts";
 import { openOrigin } from "../core/websocket/origins.ts";
 import { type SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
@@ -128,6 +129,7 @@ export class Engine {
   readonly #timer: NodeJS.Timeout;
   readonly #httpClients = new Predecessors();
   readonly #handlers = new Predecessors();
+  readonly #arrivals: Arrivals;
   readonly #unacknowledged: Session[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #internalLink: Link;
@@ -168,6 +170,7 @@ export class Engine {
       log,
     );
     this.#timers = new SocketTimers(clock.nowMs());
+    this.#arrivals = new Arrivals(clock);
     this.#overHttp = new OverHttpShared(this.#timers, Math.random);
     this.#ports = this.#makePorts();
     this.#sockJs = new SockJsManager({
@@ -211,6 +214,7 @@ export class Engine {
   /** An HTTP client has started: what was with the one before it has failed. */
   httpClientStarted(client: string): void {
     if (!this.#httpClients.announce(client)) return;
+    this.#arrivals.arrived(client);
     const { lostEpoch } = this.#options.sockets().backends;
     const nowMs = this.#options.clock.nowMs();
     for (const end of [...this.#backendEnds.values()]) {
@@ -224,7 +228,7 @@ export class Engine {
   /** A follow-up of a client's, the handler's or a backend's session. */
   packet(packet: Packet): void {
     const nowMs = this.#options.clock.nowMs();
-    if (packet.type === "resume") {
+    if (packet.type === "resume" && packet.anchor !== undefined) {
       this.#resumeSocket(packet, nowMs);
       return;
     }
@@ -447,7 +451,7 @@ export class Engine {
       const framed = anchor.isFramed ? this.#sockJs.framed(relay.clientEvents) : undefined;
       const client = new ZwsClient(this.#ports, session, framed?.lowerEvents ?? relay.clientEvents);
       if (framed !== undefined) framed.lower = client;
-      if (relay.resume(framed ?? client, anchor, resumable.marks)) {
+      if (relay.resume(framed ?? client, anchor, resumable)) {
         framed?.resume();
         this.#pump(session);
         return;
@@ -540,7 +544,7 @@ export class Engine {
         });
       if (session.role === "responder")
         (link ?? sockets.clients).send(session.peer, packet, session.routerResp);
-      else if (!isFirst) (link ?? sockets.backends).send(session.peer, packet, true);
+      else if (!isFirst || session.peer !== "") (link ?? sockets.backends).send(session.peer, packet, true);
       else if (link === undefined) sockets.backends.sendFirst(packet);
       else link.first(packet);
     }
@@ -609,6 +613,7 @@ export class Engine {
         if (stream !== undefined) this.#links.set(session, this.#linkTo(stream));
         return session;
       },
+      awaitHttpClient: (id, done) => this.#arrivals.await(id, done),
       isReachable: (target) => sockets().zhttpTargets.isReachable(target),
       requestReply: (target, packet, done) =>
         sockets().zhttpTargets.request(target, packet, clock.nowMs(), done),

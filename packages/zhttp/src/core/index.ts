@@ -10,8 +10,15 @@ export {
 export { ANCHOR_MAX_BYTES, ID_LIST_MAX, type IdEntry, Packet, type PacketType } from "./packet.ts";
 export { decodeFrame, decodePacket, PACKET_HEADERS_MAX } from "./packet-decoder.ts";
 export { encodePacket, writePacket } from "./packet-encoder.ts";
-export { peerRestarted, Predecessors } from "./predecessors.ts";
+export { isSuccessor, peerRestarted, Predecessors } from "./predecessors.ts";
 export { RETAINED_MAX_BYTES } from "./retained-input.ts";
+export {
+  extentOf,
+  pieceAfter,
+  STREAM_RETAINED_MAX_BYTES,
+  STREAM_RETAINED_MAX_PIECES,
+  type StreamPiece,
+} from "./retained-stream.ts";
 export { PACKET_BODY_MAX_BYTES } from "./send-queue.ts";
 export {
   INITIAL_CREDITS,
@@ -24,7 +31,10 @@ export {
   type ResumeOptions,
   type Resumable,
   type Role,
+  type Reclaimed,
+  readReclaimed,
   readResume,
+  type ResumePoint,
   SESSION_EXPIRE_MS,
   Session,
   type SessionOptions,

@@ -343,11 +343,22 @@ function setExt(packet: Packet, text: string, from: number, to: number, type: nu
     packet.batch = true;
     return;
   }
+  if (type === CLOSE_MAP && text.startsWith("2:at,", from)) {
+    // Alone, as it is with every message that is passed on.
+    const length = readLength(text, from + 5, to);
+    if (cursor + length + 1 === to) {
+      packet.at = integerValue("at", text, cursor, to - 1, text.charCodeAt(to - 1));
+      return;
+    }
+  }
   const ext = mapValue("ext", text, from, to, type);
   packet.multi = ext.get("multi") === true;
   packet.batch = ext.get("batch") === true;
   const anchor = ext.get("anchor");
   if (typeof anchor === "string" && anchor.length <= ANCHOR_MAX_BYTES) packet.anchor = anchor; // Limit: ANCHOR_MAX_BYTES
+  const at = ext.get("at");
+  if (typeof at === "number" && at >= 0) packet.at = at;
+  ext.delete("at");
   ext.delete("anchor");
   ext.delete("multi");
   ext.delete("batch");

@@ -43,7 +43,7 @@ function encodeFields(packet: Packet): string {
     if (packet.id !== "") out += `2:id,${encodeByteString(packet.id)}`;
     if (packet.seq !== undefined) out += `3:seq,${encodeInteger(packet.seq)}`;
   }
-  if (packet.ext !== undefined || packet.anchor !== undefined)
+  if (packet.ext !== undefined || packet.anchor !== undefined || packet.at !== undefined)
     out += `3:ext,${encodeExt(packet)}`;
   else if (packet.multi) out += packet.batch ? EXT_MULTI_BATCH : EXT_MULTI;
   else if (packet.batch) out += `3:ext,${encodeExt(packet)}`;
@@ -97,6 +97,7 @@ function encodeExt(packet: Packet): string {
   if (packet.multi) out += "5:multi,4:true!";
   if (packet.batch) out += "5:batch,4:true!";
   if (packet.anchor !== undefined) out += `6:anchor,${encodeByteString(packet.anchor)}`;
+  if (packet.at !== undefined) out += `2:at,${encodeInteger(packet.at)}`;
   if (packet.ext !== undefined) {
     for (const [key, value] of packet.ext) out += encodeByteString(key) + encodeText(value);
   }

@@ -78,7 +78,12 @@ export class Packet {
   passthrough: TnetMap | undefined = undefined;
   /** `ext.anchor`: what a successor of the sender needs to go on with the session. Ours only. */
   anchor: string | undefined = undefined;
-  /** Members of `ext` other than `multi`, `batch` and `anchor`. */
+  /**
+   * `ext.at`: a position in the stream of a WebSocket's messages (`extentOf`). With a message towards
+   * the client: how far the backend's messages have got with it. Ours only.
+   */
+  at: number | undefined = undefined;
+  /** Members of `ext` other than `multi`, `batch`, `anchor` and `at`. */
   ext: TnetMap | undefined = undefined;
 
   /** The same packet, not yet numbered. */

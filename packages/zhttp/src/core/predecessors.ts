@@ -60,6 +60,11 @@ export function peerRestarted(): Packet {
   return packet;
 }
 
+/** Whether `successor` has the role and slot of `id`, and is another. */
+export function isSuccessor(successor: string, id: string): boolean {
+  return successor !== id && placeOf(successor) === placeOf(id);
+}
+
 function placeOf(id: string): string {
   const end = id.lastIndexOf("-");
   return end < 0 ? id : id.slice(0, end);

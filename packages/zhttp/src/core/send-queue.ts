@@ -1,13 +1,21 @@
 import { type Bytes, sliceBytes } from "@pushpin/tnetstrings";
 import { Packet } from "./packet.ts";
 import type { Piece } from "./retained-input.ts";
+import type { StreamPiece } from "./retained-stream.ts";
 import type { Kind } from "./session.ts";
 
 type Item =
   | { readonly type: "packet"; readonly packet: Packet }
   | { readonly type: "head"; readonly packet: Packet; body: Bytes; readonly more: boolean }
-  | { readonly type: "data"; readonly contentType: string; body: Bytes; readonly more: boolean }
-  | { readonly type: "ping" | "pong"; readonly body: Bytes }
+  | {
+      readonly type: "data";
+      readonly contentType: string;
+      body: Bytes;
+      readonly more: boolean;
+      /** Position at its end in the stream it comes from. */
+      readonly at?: number | undefined;
+    }
+  | { readonly type: "ping" | "pong"; readonly body: Bytes; readonly at?: number | undefined }
   | { readonly type: "close"; readonly code: number | undefined; readonly reason: Bytes };
 
 /** Limit: body bytes of one packet; more is split, so that a frame stays bounded. */
@@ -45,6 +53,22 @@ export class SendQueue {
     this.#at = 0;
   }
 
+  /** As `addBack`, for the pieces of a stream. */
+  addBackStream(pieces: readonly StreamPiece[]): void {
+    for (const { body } of pieces) this.bodyBytes += body.length;
+    const again: Item[] = pieces.map(({ type, contentType, body, more }) =>
+      type === "data" ? { type, contentType, body, more } : { type, body },
+    );
+    this.#items = [...again, ...this.#items.slice(this.#at)];
+    this.#at = 0;
+  }
+
+  /** What is said of the session as such was meant for a peer that is gone. */
+  dropUrgent(): void {
+    this.#first = undefined;
+    this.#credits = 0;
+  }
+
   addCredits(bytes: number): void {
     this.#credits += bytes;
   }
@@ -54,14 +78,14 @@ export class SendQueue {
     this.#items.push({ type: "head", packet, body, more });
   }
 
-  addData(contentType: string, body: Bytes, more: boolean): void {
+  addData(contentType: string, body: Bytes, more: boolean, at?: number): void {
     this.bodyBytes += body.length;
-    this.#items.push({ type: "data", contentType, body, more });
+    this.#items.push({ type: "data", contentType, body, more, at });
   }
 
-  addControl(type: "ping" | "pong", body: Bytes): void {
+  addControl(type: "ping" | "pong", body: Bytes, at?: number): void {
     this.bodyBytes += body.length;
-    this.#items.push({ type, body });
+    this.#items.push({ type, body, at });
   }
 
   addClose(code: number | undefined, reason: Bytes): void {
@@ -154,10 +178,12 @@ export class SendQueue {
     this.bodyBytes -= take;
     if (take === item.body.length) {
       packet.more = item.more;
+      packet.at = item.at;
       this.#next();
     } else {
       packet.more = true;
       item.body = sliceBytes(item.body, take);
+      if (item.at !== undefined) packet.at = item.at - item.body.length - (item.more ? 0 : 1);
     }
     return packet;
   }
@@ -168,6 +194,7 @@ export class SendQueue {
     const packet = new Packet();
     packet.type = item.type;
     packet.body = item.body;
+    packet.at = item.at;
     this.bodyBytes -= item.body.length;
     this.#next();
     return packet;

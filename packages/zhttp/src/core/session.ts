@@ -1,6 +1,7 @@
 import { type Bytes, detach, type Tnet } from "@pushpin/tnetstrings";
 import { ANCHOR_MAX_BYTES, Packet } from "./packet.ts";
 import { RetainedInput } from "./retained-input.ts";
+import { RetainedStream } from "./retained-stream.ts";
 import { SendQueue } from "./send-queue.ts";
 
 export type Role = "initiator" | "responder";
@@ -51,6 +52,7 @@ export type Received =
   | "pong"
   | "handoff-start"
   | "handoff-proceed"
+  | "resume"
   | "cancel"
   | "error"
   | "failed";
@@ -118,6 +120,41 @@ export interface Resumable extends ResumeOptions {
    * `proxy-0-a 415,proxy-0-b 3`; what they count is their own affair.
    */
   readonly marks: string;
+  /** Of a WebSocket with a connection of its own to the backend. */
+  readonly point?: ResumePoint;
+}
+
+/** Where a WebSocket's messages stand, by the positions of both streams (`extentOf`). */
+export interface ResumePoint {
+  /** The client has everything of the backend's messages up to here. */
+  readonly at: number;
+  /** What the client has sent is sent again from here. */
+  readonly sent: number;
+  /** That is in the middle of a message. */
+  readonly isMid: boolean;
+}
+
+/** What the keeper of a backend's WebSocket tells the successor of the session's initiator. */
+export interface Reclaimed {
+  /** What the backend has sent is sent again from here. */
+  readonly start: number;
+  /** That is in the middle of a message. */
+  readonly isMid: boolean;
+  /** Bytes the keeper takes beyond those it has credited. */
+  readonly window: number;
+  /** It has the client's close. */
+  readonly isClosed: boolean;
+  /** Everything the client has sent up to here has arrived. */
+  readonly received: number;
+}
+
+/** Reads the answer to `reclaim`; undefined where it is not one of ours. */
+export function readReclaimed({ ext, at }: Packet): Reclaimed | undefined {
+  const start = ext?.get("start");
+  const window = ext?.get("window");
+  if (at === undefined || typeof start !== "number" || typeof window !== "number") return undefined;
+  const isMid = ext?.get("mid") === true;
+  return { start, isMid, window, isClosed: ext?.get("closed") === true, received: at };
 }
 
 /** Reads a packet of the type `resume`; undefined where it is not one of ours. */
@@ -127,6 +164,11 @@ export function readResume(packet: Packet, from: string, nowMs: number): Resumab
   const outSeq = ext.get("next");
   const inCredits = ext.get("window");
   const marks = ext.get("marks");
+  const sent = ext.get("sent");
+  const point =
+    packet.at === undefined || typeof sent !== "number"
+      ? {}
+      : { point: { at: packet.at, sent, isMid: ext.get("mid") === true } };
   if (typeof outSeq !== "number" || typeof inCredits !== "number") return undefined;
   return {
     kind: ext.get("ws") === true ? "websocket" : "http",
@@ -142,6 +184,7 @@ export function readResume(packet: Packet, from: string, nowMs: number): Resumab
     nowMs,
     anchor: detach(anchor),
     marks: typeof marks === "string" ? detach(marks) : "",
+    ...point,
   };
 }
 
@@ -181,10 +224,26 @@ export class Session {
    * responder: what the next packet carries.
    */
   anchor: string | undefined;
+  /**
+   * WebSocket with a connection of its own to the backend, which somebody else can go on with to the
+   * byte. Client's end: how far it has the backend's messages, by `Packet.at`; the other ends: set.
+   */
+  at: number | undefined;
+  /** WebSocket: position of what has been received, and of what has been sent (`extentOf`). */
+  inPos = 0;
+  outPos = 0;
+  /** Body bytes sent. */
+  #outBytes = 0;
+  /** Body bytes the peer takes beyond those it has credited, and those it has credited so far. */
+  #window = 0;
+  #creditedBytes = 0;
   readonly #lenientSeq: boolean;
   readonly #offerRouter: boolean;
   #retained: RetainedInput | undefined;
-  /** Initiator, WebSocket: its close, for a successor of an owner that may not have heard it. */
+  #stream: RetainedStream | undefined;
+  /** Responder: what it has sent is kept for a successor of the initiator. */
+  #keepsOutput = false;
+  /** WebSocket: our close, for a successor of an owner that may not have heard it. */
   #sentClose: Packet | undefined;
   /** Former owners and their marks, the last ones; empty as long as there was none. */
   #marks = "";
@@ -221,11 +280,69 @@ export class Session {
     session.inSeq = options.inSeq;
     session.outSeq = options.outSeq;
     session.outCredits = options.outCredits;
+    session.#window = options.outCredits;
+    session.#creditedBytes = options.outCredits;
     session.multi = options.multi ?? true;
     session.routerResp = options.routerResp ?? false;
     session.#mayskipOne = true;
     session.peerDone = options.kind === "http";
     session.keepAlive();
+    return session;
+  }
+
+  /**
+   * Responder: the initiator of `former` is gone, and `id` of `peer` takes the place of its session.
+   * `at`: all that was sent up to there has arrived. The first packet says where both streams stand.
+   * Undefined if something that is needed was not kept. `former` is over.
+   */
+  static reopen(
+    former: Session,
+    next: { peer: string; id: string; nowMs: number; credits: number; at: number; inSeq: number },
+  ): Session | undefined {
+    const kept = former.#stream;
+    const pieces = kept === undefined ? [] : kept.take(next.at);
+    if (pieces === undefined || former.ended) return undefined;
+    const session = new Session({
+      role: "responder",
+      kind: "websocket",
+      from: former.from,
+      id: next.id,
+      nowMs: next.nowMs,
+      credits: former.inCredits,
+      peer: next.peer,
+      lenientSeq: true,
+    });
+    session.inSeq = next.inSeq;
+    session.outCredits = next.credits;
+    session.#window = next.credits;
+    session.#creditedBytes = next.credits;
+    session.batch = true;
+    session.multi = true;
+    session.at = former.at;
+    session.inPos = former.inPos;
+    session.outPos = kept === undefined ? former.outPos : Math.min(kept.start, former.outPos);
+    session.peerDone = former.peerDone;
+    session.#stream = kept;
+    session.keepOutput();
+    const queue = former.#queue ?? new SendQueue();
+    session.#queue = queue;
+    queue.dropUrgent();
+    queue.addBackStream(pieces);
+    const packet = new Packet();
+    packet.type = "resume";
+    packet.credits = Math.max(former.inCredits, 0);
+    packet.at = former.inPos;
+    packet.batch = true;
+    packet.ext = new Map<string, Tnet>([
+      ["start", session.outPos],
+      ["window", INITIAL_CREDITS],
+    ]);
+    if (kept?.isMid) packet.ext.set("mid", true);
+    if (former.peerDone) packet.ext.set("closed", true);
+    queue.addFirst(packet);
+    const close = former.#sentClose;
+    if (close !== undefined) queue.addClose(close.code, close.body);
+    former.forget();
     return session;
   }
 
@@ -235,18 +352,31 @@ export class Session {
 
   /** Whether the peer has been silent for too long. */
   isExpired(nowMs: number): boolean {
-    const mayReturn = this.anchor !== undefined && this.role === "initiator";
+    const mayReturn =
+      this.role === "initiator" ? this.anchor !== undefined : this.#keepsOutput;
     return nowMs >= this.expiresAtMs + (mayReturn ? TAKEOVER_TIMEOUT_MS : 0);
   }
 
   /** Initiator: bytes that a successor of the owner would get. */
   get keptBytes(): number {
-    return (this.anchor?.length ?? 0) + (this.#retained?.bytes ?? 0);
+    return (
+      (this.anchor?.length ?? 0) + (this.#retained?.bytes ?? 0) + (this.#stream?.bytes ?? 0)
+    );
   }
 
   /** Body bytes that wait for credits. */
   get queuedBytes(): number {
     return this.#queue?.bodyBytes ?? 0;
+  }
+
+  /** Body bytes sent or waiting to be. */
+  get submittedBytes(): number {
+    return this.#outBytes + this.queuedBytes;
+  }
+
+  /** Of these, how many the peer has credited: it has got so far. */
+  get confirmedBytes(): number {
+    return this.#creditedBytes - this.#window;
   }
 
   /** Whether anything, also a packet without a body, still waits to be sent. */
@@ -285,6 +415,7 @@ export class Session {
     }
     if (packet.anchor !== undefined && this.role === "initiator")
       this.anchor = packet.anchor === "" ? undefined : detach(packet.anchor);
+    if (packet.at !== undefined && this.role === "initiator") this.at = packet.at;
     if (this.state === "paused") this.state = "open";
     return this.#dispatch(packet);
   }
@@ -298,6 +429,7 @@ export class Session {
       case "data":
         this.#credited(packet.credits);
         if (!this.#takeInCredits(packet.body.length)) return this.#fail("undefined-condition");
+        if (this.kind === "websocket") this.inPos += extentIn(packet);
         if (this.kind === "http" && !packet.more) this.#peerIsDone();
         return "data";
       case "credit":
@@ -310,6 +442,7 @@ export class Session {
         if (this.kind === "http") return "ignored";
         this.#credited(packet.credits);
         if (!this.#takeInCredits(packet.body.length)) return this.#fail("undefined-condition");
+        this.inPos += packet.body.length + 1;
         return packet.type;
       case "close":
         if (this.kind === "http") return "ignored";
@@ -324,6 +457,16 @@ export class Session {
         if (this.state !== "awaiting-proceed") return "ignored";
         this.state = "released";
         return "handoff-proceed";
+      case "resume": {
+        const reclaimed = this.role === "initiator" ? readReclaimed(packet) : undefined;
+        if (reclaimed === undefined) return "ignored";
+        this.outCredits += packet.credits;
+        // What the keeper has and has not credited yet counts as sent by us.
+        this.#window = reclaimed.window;
+        this.#creditedBytes = packet.credits;
+        this.inPos = reclaimed.start;
+        return "resume";
+      }
       default:
         return "ignored"; // error and cancel were taken above
     }
@@ -360,6 +503,27 @@ export class Session {
     this.expiresAtMs = nowMs + SESSION_EXPIRE_MS;
   }
 
+  /**
+   * Initiator: instead of `open`, goes on with a WebSocket that `keeper` holds for an initiator that is
+   * gone; `ref` is its name there, and all that came up to `at` has been passed on.
+   */
+  reclaim(keeper: string, ref: string, at: number): void {
+    this.peer = keeper;
+    const packet = new Packet();
+    packet.type = "resume";
+    packet.credits = this.inCredits;
+    packet.at = at;
+    packet.batch = true;
+    packet.ext = new Map<string, Tnet>([["of", ref]]);
+    this.#urgent(packet);
+  }
+
+  /** Responder, WebSocket: from now on what is sent is kept until it is credited, for `reopen`. */
+  keepOutput(): void {
+    this.#keepsOutput = true;
+    this.at ??= 0;
+  }
+
   /** Responder, HTTP: says that the request has arrived; with `credits` that its body may come. */
   acknowledge(credits = 0): void {
     if (credits > 0) this.grant(credits);
@@ -374,6 +538,7 @@ export class Session {
     packet.headers = head.headers;
     if (this.kind === "websocket") {
       packet.credits = this.inCredits;
+      packet.at = this.at;
       this.#urgent(packet);
       return;
     }
@@ -385,17 +550,17 @@ export class Session {
     this.#waiting().addData("", body, more);
   }
 
-  /** A WebSocket message or a fragment of one. */
-  message(contentType: "text" | "binary" | "", body: Bytes, more: boolean): void {
-    this.#waiting().addData(contentType, body, more);
+  /** A WebSocket message or a fragment of one; `at` as in `Packet.at`. */
+  message(contentType: "text" | "binary" | "", body: Bytes, more: boolean, at?: number): void {
+    this.#waiting().addData(contentType, body, more, at);
   }
 
-  ping(body: Bytes): void {
-    this.#waiting().addControl("ping", body);
+  ping(body: Bytes, at?: number): void {
+    this.#waiting().addControl("ping", body, at);
   }
 
-  pong(body: Bytes): void {
-    this.#waiting().addControl("pong", body);
+  pong(body: Bytes, at?: number): void {
+    this.#waiting().addControl("pong", body, at);
   }
 
   /** WebSocket close, behind everything queued; `code` undefined is a close without a code. */
@@ -454,9 +619,14 @@ export class Session {
   handTo(successor: string, mark = 0, hasLeft = false): boolean {
     const { anchor } = this;
     if (anchor === undefined || (this.state === "ended" && !hasLeft)) return false;
+    const { at } = this;
+    const stream = this.#stream;
+    const streamed = stream === undefined ? [] : stream.take(0);
+    if (streamed === undefined) return false;
     this.state = "open";
     const pieces = this.#retained?.take() ?? [];
-    for (const { body } of pieces) this.outCredits += body.length;
+    for (const { body } of [...pieces, ...streamed]) this.outCredits += body.length;
+    this.outPos = stream?.start ?? this.outPos;
     const former = this.peer;
     this.peer = successor;
     const packet = new Packet();
@@ -468,10 +638,16 @@ export class Session {
       ["window", Math.max(this.outCredits, 0)],
     ]);
     packet.ext.set("marks", this.#noteMark(former, mark));
+    if (at !== undefined) {
+      packet.at = at;
+      packet.ext.set("sent", this.outPos);
+      if (stream?.isMid) packet.ext.set("mid", true);
+    }
     if (this.kind === "websocket") packet.ext.set("ws", true);
     if (this.#offerRouter) packet.ext.set("router-resp", true);
     const queue = this.#waiting();
     queue.addBack(pieces);
+    queue.addBackStream(streamed);
     queue.addFirst(packet);
     const close = this.#sentClose;
     if (close !== undefined) {
@@ -544,6 +720,7 @@ export class Session {
   takeOutCredits(bytes: number): boolean {
     if (this.outCredits < bytes || this.state !== "open" || this.hasQueued) return false;
     this.outCredits -= bytes;
+    this.#outBytes += bytes;
     return true;
   }
 
@@ -571,7 +748,8 @@ export class Session {
     // The body of a request's first packet is sent uncredited.
     if (isBody && packet.uri === "") {
       this.outCredits -= packet.body.length;
-      if (this.kind === "websocket" && this.role === "initiator") this.#retain(packet);
+      this.#outBytes += packet.body.length;
+      if (this.kind === "websocket") this.#bodySent(packet);
     }
     if (this.anchor !== undefined && this.role === "responder") {
       packet.anchor = this.anchor;
@@ -589,18 +767,35 @@ export class Session {
     return packet;
   }
 
-  /** Kept where the owner of the session can have a successor: it is one of ours. */
-  #retain(packet: Packet): void {
-    if (this.anchor === undefined) return;
+  #bodySent(packet: Packet): void {
+    if (packet.code !== undefined) return; // a handshake's answer
+    const start = this.outPos;
+    this.outPos = start + extentIn(packet);
+    // Kept where the owner of the session can have a successor: it is one of ours.
+    if (this.role === "responder" ? !this.#keepsOutput : this.anchor === undefined) return;
+    if (this.at !== undefined) {
+      this.#stream ??= new RetainedStream(start, false);
+      const { type, contentType, body, more } = packet;
+      this.#stream.add({ type: type as "data" | "ping" | "pong", contentType, body, more });
+      return;
+    }
     this.#retained ??= new RetainedInput();
     if (packet.type === "data") this.#retained.add(packet);
     else this.#retained.skip(packet.body.length);
   }
 
   #credited(bytes: number): void {
+    if (bytes === 0) return;
     this.outCredits += bytes;
+    if (this.#window === 0) this.#window = bytes;
+    this.#creditedBytes += bytes;
+    const stream = this.#stream;
+    if (stream !== undefined) {
+      stream.credited(bytes);
+      if (stream.isEmpty) this.#stream = undefined;
+    }
     const retained = this.#retained;
-    if (retained === undefined || bytes === 0) return;
+    if (retained === undefined) return;
     retained.credited(bytes);
     if (retained.isEmpty) this.#retained = undefined;
   }
@@ -612,7 +807,7 @@ export class Session {
         return;
       case "close":
         this.selfDone = true;
-        if (this.role === "initiator") this.#sentClose = packet;
+        if (this.role === "initiator" || this.#keepsOutput) this.#sentClose = packet;
         if (this.peerDone) this.#end();
         return;
       case "handoff-start":
@@ -679,4 +874,11 @@ function cancelPacket(): Packet {
   const packet = new Packet();
   packet.type = "cancel";
   return packet;
+}
+
+/** As `extentOf`; a handshake and its answer have no place in the stream. */
+function extentIn(packet: Packet): number {
+  const { type, body, more } = packet;
+  if (type !== "data") return body.length + 1;
+  return packet.uri !== "" || packet.code !== undefined ? 0 : body.length + (more ? 0 : 1);
 }

@@ -37,6 +37,11 @@ export interface RelayPorts {
   nowMs(): number;
   /** A session to the HTTP client, or to the ZeroMQ service of the target. */
   openBackend(kind: Kind, credits: number, target?: Target): Session;
+  /**
+   * Calls back when the way to the HTTP client `id` is open, at once if it is; with false if it has a
+   * successor, or does not come in time.
+   */
+  awaitHttpClient(id: string, done: (isThere: boolean) => void): void;
   /** Whether a service has connected for a `zhttp` target. */
   isReachable(target: Target): boolean;
   /** One packet each way over a `zhttpreq` target; undefined if no answer came. */

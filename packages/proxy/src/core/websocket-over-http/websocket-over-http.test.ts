@@ -146,7 +146,8 @@ class Rig {
         this.heads.push(head);
         this.told.push(`rejected ${head.code} ${toByteString(body)}`);
       },
-      stateChanged: () => {},
+      inMidMessage: () => {},
+    stateChanged: () => {},
       failed: (condition) => this.told.push(`failed ${condition}`),
       message: (type, body, more) => {
         this.#partial += toByteString(body);

@@ -25,6 +25,8 @@ export interface Controlled {
   share(item: ControlItem, fanOut: FanOut): boolean;
   /** What a successor of the handler needs for this WebSocket has changed. */
   anchorChanged(): void;
+  /** The handler has confirmed everything it was told. */
+  controlConfirmed(): void;
   /** The handler did not answer. */
   controlLost(): void;
 }
@@ -84,6 +86,11 @@ export class ControlSession {
   /** An implicit subscription of the route. */
   subscribe(channel: string, nowMs: number): void {
     this.#send(this.#expectAck({ cid: this.cid, type: "subscribe", channel }, nowMs));
+  }
+
+  /** The handler has yet to confirm something. */
+  get hasUnacknowledged(): boolean {
+    return this.acks !== undefined && this.acks.size > 0;
   }
 
   needKeepAlive(): void {
@@ -301,7 +308,9 @@ export class ControlSessions {
   #acknowledged(session: ControlSession, reqId: string | undefined): void {
     if (reqId === undefined || session.acks === undefined) return;
     session.acks.delete(reqId);
-    if (session.acks.size === 0) this.#unacknowledged.delete(session);
+    if (session.acks.size > 0) return;
+    this.#unacknowledged.delete(session);
+    session.target.controlConfirmed();
   }
 }
 

@@ -18,6 +18,11 @@ export class MessageGate {
     this.prefix = prefix;
   }
 
+  /** The rest of a message comes whose beginning somebody else has judged. */
+  inMidMessage(isPassed: boolean): void {
+    this.#current = isPassed ? "pass" : "drop";
+  }
+
   next(type: MessageType, body: Bytes, more: boolean): Passed {
     if (this.#current !== undefined) {
       const current = this.#current;

@@ -9,7 +9,15 @@ export interface OverHttpState {
   readonly keepAliveMs: number;
 }
 
-/** A WebSocket over HTTP, as a successor of this process finds it at the connection manager. */
+/** A backend's WebSocket that the HTTP client holds. */
+export interface HeldSocket {
+  /** Instance id of the HTTP client. */
+  readonly client: string;
+  /** What it is called there. */
+  readonly ref: string;
+}
+
+/** A WebSocket, as a successor of this process finds it at the connection manager. */
 export interface SocketAnchor {
   readonly request: Omit<SocketRequest, "route">;
   /** Id of the route; a SockJS session's address may be another one's. */
@@ -25,6 +33,8 @@ export interface SocketAnchor {
   readonly control: string | undefined;
   readonly keepAlive: { readonly timeoutS: number; readonly isIdle: boolean } | undefined;
   readonly origin: OverHttpState;
+  /** Absent where the backend speaks HTTP. */
+  readonly held: HeldSocket | undefined;
 }
 
 export function encodeSocketAnchor(anchor: SocketAnchor): string {
@@ -49,6 +59,8 @@ export function decodeSocketAnchor(text: string): SocketAnchor | undefined {
     (anchor.route === undefined || typeof anchor.route === "string") &&
     typeof anchor.origin?.keepAliveMs === "number" &&
     Array.isArray(anchor.origin.meta) &&
-    anchor.origin.meta.every((one) => typeof one === "string");
+    anchor.origin.meta.every((one) => typeof one === "string") &&
+    (anchor.held === undefined ||
+      (typeof anchor.held.client === "string" && typeof anchor.held.ref === "string"));
   return isOurs ? (anchor as SocketAnchor) : undefined;
 }

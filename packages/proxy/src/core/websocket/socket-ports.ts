@@ -1,5 +1,6 @@
 import type { Bytes } from "@pushpin/tnetstrings";
-import type { OverHttpState } from "./socket-anchor.ts";
+import type { ResumePoint } from "@pushpin/zhttp";
+import type { HeldSocket, OverHttpState } from "./socket-anchor.ts";
 
 /** Head of an answer to a handshake. `headers` is flat: name, value, … */
 export interface HandshakeHead {
@@ -17,10 +18,13 @@ export type MessageType = "text" | "binary";
 interface SocketEnd {
   /** Body bytes that wait because this end takes no more at present. */
   readonly queuedBytes: number;
-  /** A message or a fragment of one; every fragment carries the type of its message. */
-  message(type: MessageType, body: Bytes, more: boolean): void;
-  ping(body: Bytes): void;
-  pong(body: Bytes): void;
+  /**
+   * A message or a fragment of one; every fragment carries the type of its message. `at`: how far the
+   * backend's messages have got with it, where somebody else can go on with it (`Packet.at`).
+   */
+  message(type: MessageType, body: Bytes, more: boolean, at?: number): void;
+  ping(body: Bytes, at?: number): void;
+  pong(body: Bytes, at?: number): void;
   /** Behind everything queued; `code` undefined: a close without code. */
   close(code: number | undefined, reason: Bytes): void;
   /** Ends it without a close frame. Nothing is reported any more. */
@@ -31,9 +35,9 @@ interface SocketEnd {
 
 /** What both ends report. */
 interface SocketEndEvents {
-  message(type: MessageType, body: Bytes, more: boolean): void;
-  ping(body: Bytes): void;
-  pong(body: Bytes): void;
+  message(type: MessageType, body: Bytes, more: boolean, at?: number): void;
+  ping(body: Bytes, at?: number): void;
+  pong(body: Bytes, at?: number): void;
   close(code: number | undefined, reason: Bytes): void;
   /** Credits have come or the queue has shrunk: a look at `queuedBytes` may be worth while. */
   drained(): void;
@@ -71,6 +75,10 @@ export interface SocketOrigin extends SocketEnd {
   /** What a successor of this process needs of it, and how that goes on; absent: it cannot. */
   readonly state?: OverHttpState;
   resume?(state: OverHttpState): void;
+  /** Where the HTTP client holds it for a successor of this process; absent: it does not. */
+  readonly held?: HeldSocket | undefined;
+  /** Goes on with one that is held; called instead of `open`. */
+  reclaim?(held: HeldSocket, point: ResumePoint): void;
   /** Asks the backend for events now (WebSocket-over-HTTP); others do nothing. */
   refresh(): void;
 }
@@ -80,6 +88,8 @@ export interface SocketOriginEvents extends SocketEndEvents {
   opened(head: HandshakeHead): void;
   /** The backend answered with something else; it has ended. */
   rejected(head: HandshakeHead, body: Bytes): void;
+  /** It goes on; the next thing it delivers is the rest of a message, of which the client has or has not a part. */
+  inMidMessage(isPassed: boolean): void;
   /** `state` is no longer what it was. */
   stateChanged(): void;
   /** The handshake could not be done; `condition` is the wire's. It has ended. */

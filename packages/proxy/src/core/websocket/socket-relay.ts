@@ -1,7 +1,13 @@
 import { type GripExtension, parseGripExtension } from "@pushpin/grip";
 import { filterHeaders, getAllHeaders, reasonPhrase } from "@pushpin/http";
 import { type Bytes, sliceBytes, toByteString } from "@pushpin/tnetstrings";
-import { type FanOut, INITIAL_CREDITS, PEER_RESTARTED } from "@pushpin/zhttp";
+import {
+  type FanOut,
+  INITIAL_CREDITS,
+  PEER_RESTARTED,
+  type Resumable,
+  type ResumePoint,
+} from "@pushpin/zhttp";
 import type { ControlItem } from "@pushpin/zrpc";
 import { RESTARTS_MAX } from "../relay/http-relay.ts";
 import type { RelayPorts } from "../relay/ports.ts";
@@ -10,8 +16,9 @@ import type { ByteCounter } from "../stats-port.ts";
 import { headerBytes, requestHeaderBytes } from "../traffic.ts";
 import { KeepAliveTimer } from "./keep-alive-timer.ts";
 import type { Controlled, ControlSession, ControlSessions } from "./control-sessions.ts";
+import { ConfirmedGrants } from "./confirmed-grants.ts";
 import { MessageGate } from "./message-gate.ts";
-import { encodeSocketAnchor, type SocketAnchor } from "./socket-anchor.ts";
+import { encodeSocketAnchor, type HeldSocket, type SocketAnchor } from "./socket-anchor.ts";
 import type {
   HandshakeHead,
   MessageType,
@@ -87,9 +94,15 @@ export class SocketRelay implements Controlled {
   #keepAliveSetup: SocketAnchor["keepAlive"];
   /** A message of the backend is only half sent to the client. */
   #isInMessage = false;
-  #held: ControlItem[] | undefined;
+  #heldBack: ControlItem[] | undefined;
+  /** The backend's connection, where the HTTP client keeps it for a successor. */
+  #held: HeldSocket | undefined;
   #ungrantedUp = 0;
   #ungrantedDown = 0;
+  /** Somebody else can go on with both sides: the backend gets credits for what the client's has. */
+  #grants: ConfirmedGrants | undefined;
+  /** There is, or will be, something of this WebSocket at the handler. */
+  #hasControl = false;
 
   constructor(ports: SocketPorts, request: SocketRequest) {
     this.#ports = ports;
@@ -130,13 +143,22 @@ export class SocketRelay implements Controlled {
 
   /**
    * Goes on with a WebSocket of a proxy that is gone; false if there is no way to its backend any
-   * more. `marks`: the handler's last packets that reached the client, by proxy.
+   * more. `marks`: the handler's last packets that reached the client, by proxy; `point`: where its
+   * messages stand.
    */
-  resume(client: SocketClient, anchor: SocketAnchor, marks: string | undefined): boolean {
+  resume(
+    client: SocketClient,
+    anchor: SocketAnchor,
+    { marks, point }: Partial<Resumable>,
+  ): boolean {
     const target = this.request.route?.targets.find((one) => one.label === anchor.target);
-    if (target?.overHttp !== true) return false;
-    const origin = this.#ports.openOrigin(target, this.request, this.#originEvents());
-    if (origin?.resume === undefined) return false;
+    if (target === undefined || target.overHttp !== (anchor.held === undefined)) return false;
+    if (anchor.held !== undefined && point === undefined) return false;
+    const isNeeded = !anchor.isDetached || target.overHttp;
+    const origin = isNeeded
+      ? this.#ports.openOrigin(target, this.request, this.#originEvents())
+      : undefined;
+    if (!anchor.isDetached && origin === undefined) return false;
     this.#client = client;
     this.#target = target;
     this.#origin = origin;
@@ -145,19 +167,33 @@ export class SocketRelay implements Controlled {
     if (anchor.gate !== undefined) this.#gate = new MessageGate(anchor.gate);
     this.#ports.socketOpened(this);
     this.#announce();
+    this.#hasControl = anchor.hasControl;
     if (anchor.hasControl) this.#joinHandler(anchor.control, marks);
     if (anchor.keepAlive !== undefined) this.#startKeepAlive(anchor.keepAlive, this.#ports.nowMs());
-    if (anchor.isDetached) this.#origin = undefined;
-    else origin.resume(anchor.origin);
+    if (anchor.isDetached) {
+      this.#origin = undefined;
+      this.#held = anchor.held;
+    } else this.#continueOrigin(anchor, point);
     this.#anchor();
     return true;
+  }
+
+  #continueOrigin({ held, origin: state }: SocketAnchor, point: ResumePoint | undefined): void {
+    if (held === undefined || point === undefined) {
+      this.#origin?.resume?.(state);
+      return;
+    }
+    this.#held = held;
+    this.#grants = new ConfirmedGrants();
+    this.#origin?.reclaim?.(held, point);
   }
 
   /** Tells the connection manager what a successor of this process needs; rides on the next packet. */
   #anchor(): void {
     const keeper = this.#client?.keeper;
     const target = this.#target;
-    if (keeper?.takesAnchors !== true || target?.overHttp !== true) return;
+    if (keeper?.takesAnchors !== true || target === undefined) return;
+    if (!target.overHttp && this.#held === undefined) return;
     // A close of the client's goes to a successor like its messages do.
     keeper.anchor(
       this.#isClientClosed
@@ -169,10 +205,11 @@ export class SocketRelay implements Controlled {
             target: target.label,
             gate: this.#gate?.prefix,
             isDetached: this.#isDetached,
-            hasControl: this.#control !== undefined,
+            hasControl: this.#hasControl,
             control: this.#control?.anchor,
             keepAlive: this.#keepAliveSetup,
             origin: this.#origin?.state ?? { meta: [], keepAliveMs: 0 },
+            held: this.#held,
           }),
     );
   }
@@ -215,9 +252,13 @@ export class SocketRelay implements Controlled {
       opened: (head) => this.#opened(head),
       rejected: (head, body) => this.#rejected(head, body),
       failed: (condition) => this.#failed(condition),
-      message: (type, body, more) => this.#fromOrigin(type, body, more),
-      ping: (body) => this.#pingFromOrigin(body),
-      pong: (body) => this.#pongFromOrigin(body),
+      message: (type, body, more, at) => this.#fromOrigin(type, body, more, at),
+      ping: (body, at) => this.#pingFromOrigin(body, at),
+      pong: (body, at) => this.#pongFromOrigin(body, at),
+      inMidMessage: (isPassed) => {
+        this.#gate?.inMidMessage(isPassed);
+        this.#isInMessage = isPassed;
+      },
       close: (code, reason) => this.#closedByOrigin(code, reason),
       drained: () => this.#grantUp(),
       gone: () => this.#originGone(),
@@ -236,6 +277,13 @@ export class SocketRelay implements Controlled {
     const headers = filterHeaders(head.headers, (name) => name === "sec-websocket-extensions");
     if (grip !== undefined && isVerbatim) headers.push("Sec-WebSocket-Extensions", grip.text);
     const shown = { ...head, headers };
+    this.#hasControl = grip !== undefined || (this.#target?.subscriptions.length ?? 0) > 0;
+    const held = this.#origin?.held;
+    if (held !== undefined && this.#client instanceof ZwsClient && this.#client.takesAnchors) {
+      this.#held = held;
+      this.#grants = new ConfirmedGrants();
+      this.#client.keepPlace();
+    }
     this.#anchor();
     this.#client?.accept(shown);
     this.#accepted(shown);
@@ -389,7 +437,7 @@ export class SocketRelay implements Controlled {
 
   // Backend to client
 
-  #fromOrigin(type: MessageType, body: Bytes, more: boolean): void {
+  #fromOrigin(type: MessageType, body: Bytes, more: boolean, at: number | undefined): void {
     this.#ungrantedDown += body.length;
     this.#count("serverContentBytesReceived", body.length);
     if (!more) this.#count("serverMessagesReceived", 1);
@@ -401,30 +449,30 @@ export class SocketRelay implements Controlled {
       this.#control?.grip(toByteString(passed.body), this.#ports.nowMs());
     else if (passed.action === "pass" && (!this.#isDetached || this.#isInMessage)) {
       this.#isInMessage = more;
-      this.#toClient(type, passed.body, more);
+      this.#toClient(type, passed.body, more, at);
       if (!more) this.#runHeld();
     }
     this.#grantDown();
   }
 
-  #toClient(type: MessageType, body: Bytes, more: boolean): void {
+  #toClient(type: MessageType, body: Bytes, more: boolean, at?: number): void {
     if (this.#client === undefined || this.#isClientClosed) return;
     this.wasActive = true;
-    this.#client.message(type, body, more);
+    this.#client.message(type, body, more, at);
     this.#count("clientContentBytesSent", body.length);
     if (!more) this.#count("clientMessagesSent", 1);
     this.#keepAlive?.messageSent(this.#ports.nowMs());
   }
 
-  #pingFromOrigin(body: Bytes): void {
+  #pingFromOrigin(body: Bytes, at: number | undefined): void {
     this.#ungrantedDown += body.length;
-    if (!this.#isDetached && !this.#isClientClosed) this.#client?.ping(body);
+    if (!this.#isDetached && !this.#isClientClosed) this.#client?.ping(body, at);
     this.#grantDown();
   }
 
-  #pongFromOrigin(body: Bytes): void {
+  #pongFromOrigin(body: Bytes, at: number | undefined): void {
     this.#ungrantedDown += body.length;
-    if (!this.#isDetached && !this.#isClientClosed) this.#client?.pong(body);
+    if (!this.#isDetached && !this.#isClientClosed) this.#client?.pong(body, at);
     this.#grantDown();
   }
 
@@ -486,6 +534,10 @@ export class SocketRelay implements Controlled {
     if (item.reqId !== undefined) this.#control?.ack(item.reqId);
   }
 
+  controlConfirmed(): void {
+    this.#grantDown();
+  }
+
   controlLost(): void {
     this.#origin?.drop();
     this.#origin = undefined;
@@ -507,10 +559,10 @@ export class SocketRelay implements Controlled {
 
   #send(item: ControlItem): void {
     if (this.#isInMessage && this.#client !== undefined) {
-      this.#held ??= [];
+      this.#heldBack ??= [];
       // Limit: HELD_COMMANDS_MAX
-      if (this.#held.length >= HELD_COMMANDS_MAX) this.#tooSlow();
-      else this.#held.push(item);
+      if (this.#heldBack.length >= HELD_COMMANDS_MAX) this.#tooSlow();
+      else this.#heldBack.push(item);
       return;
     }
     const body = item.message ?? "";
@@ -526,9 +578,9 @@ export class SocketRelay implements Controlled {
   }
 
   #runHeld(): void {
-    const held = this.#held;
+    const held = this.#heldBack;
     if (held === undefined) return;
-    this.#held = undefined;
+    this.#heldBack = undefined;
     for (const item of held) this.#send(item);
   }
 
@@ -594,11 +646,24 @@ export class SocketRelay implements Controlled {
   }
 
   #grantDown(): void {
-    if (this.#ungrantedDown === 0 || this.#origin === undefined) return;
+    const origin = this.#origin;
+    if (origin === undefined) return;
+    const client = this.#client;
+    const grants = this.#grants;
+    if (grants !== undefined && client instanceof ZwsClient) {
+      if (this.#ungrantedDown > 0) grants.add(client.submittedBytes, this.#ungrantedDown);
+      this.#ungrantedDown = 0;
+      // What the handler has not confirmed would be lost with us.
+      if (this.#control?.hasUnacknowledged) return;
+      const due = grants.take(client.confirmedBytes);
+      if (due > 0) origin.grant(due);
+      return;
+    }
+    if (this.#ungrantedDown === 0) return;
     if ((this.#client?.queuedBytes ?? 0) > INITIAL_CREDITS / 2) return;
     const bytes = this.#ungrantedDown;
     this.#ungrantedDown = 0;
-    this.#origin.grant(bytes);
+    origin.grant(bytes);
   }
 
   #count(counter: ByteCounter, amount: number): void {

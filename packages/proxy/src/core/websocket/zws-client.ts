@@ -51,8 +51,8 @@ export class ZwsClient implements SocketClient, SessionEnd, AnchorKeeper {
     this.#end();
   }
 
-  message(type: MessageType, body: Bytes, more: boolean): void {
-    this.session.message(type, body, more);
+  message(type: MessageType, body: Bytes, more: boolean, at?: number): void {
+    this.session.message(type, body, more, at);
     this.#flush();
   }
 
@@ -61,13 +61,13 @@ export class ZwsClient implements SocketClient, SessionEnd, AnchorKeeper {
     return !this.#isOver && fanOut.add(this.session);
   }
 
-  ping(body: Bytes): void {
-    this.session.ping(body);
+  ping(body: Bytes, at?: number): void {
+    this.session.ping(body, at);
     this.#flush();
   }
 
-  pong(body: Bytes): void {
-    this.session.pong(body);
+  pong(body: Bytes, at?: number): void {
+    this.session.pong(body, at);
     this.#flush();
   }
 
@@ -92,6 +92,20 @@ export class ZwsClient implements SocketClient, SessionEnd, AnchorKeeper {
   /** The connection manager is ours, and keeps what a successor of this process needs. */
   get takesAnchors(): boolean {
     return !this.#isOver && this.session.batch;
+  }
+
+  /** From now on the backend's messages carry their place; to be called before the handshake is answered. */
+  keepPlace(): void {
+    this.session.at = 0;
+  }
+
+  /** Body bytes handed to this end, and how many of them the connection manager has. */
+  get submittedBytes(): number {
+    return this.session.submittedBytes;
+  }
+
+  get confirmedBytes(): number {
+    return this.session.confirmedBytes;
   }
 
   /** Rides on the next packet. */
@@ -130,17 +144,24 @@ export class ZwsClient implements SocketClient, SessionEnd, AnchorKeeper {
   }
 }
 
-/** One received packet as an event of either end. */
-export function deliver(received: string, packet: Packet, events: SocketClientEvents): void {
+/** One received packet as an event of either end; `at` is its place in the stream, if that matters. */
+export function deliver(
+  received: string,
+  packet: Packet,
+  events: SocketClientEvents,
+  at?: number,
+): void {
+  const { body, more, contentType, credits } = packet;
   switch (received) {
     case "data":
-      events.message(packet.contentType === "binary" ? "binary" : "text", packet.body, packet.more);
+      events.message(contentType === "binary" ? "binary" : "text", body, more, at);
+      if (credits > 0) events.drained();
       return;
     case "ping":
-      events.ping(packet.body);
+      events.ping(body, at);
       return;
     case "pong":
-      events.pong(packet.body);
+      events.pong(body, at);
       return;
     case "close":
       // Some backends say 0 where they mean no code; no frame could carry it.
