@@ -69,6 +69,7 @@ const LAYERS = {
 /** Third-party modules, each imported by one package only, so that it can be replaced there. */
 const OWNERS = {
   zeromq: "zmq",
+  winston: "log",
   undici: "httpclient",
   rfc6902: "grip",
   "fast-jwt": "grip",

@@ -89,6 +89,7 @@ export class Supervisor {
       if (!this.#arguments.mergeOutput) this.#log.info(`starting ${child.name}`);
       child.start();
     }
+    this.#log.flush(); // while they start there is time for it
     await Promise.all(this.#children.map(({ child }) => child.ready));
     if (this.#stopping) return;
     this.#log.info("started");

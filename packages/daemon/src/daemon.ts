@@ -137,6 +137,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   log.info("started");
   tellStarter("READY");
   notifyServiceManager(["READY=1"]);
+  setImmediate(() => log.flush());
   const watchdogMs = watchdogIntervalMs();
   if (watchdogMs !== undefined)
     setInterval(() => notifyServiceManager(["WATCHDOG=1"]), watchdogMs).unref();
@@ -197,8 +198,8 @@ function open(name: string, args: DaemonArguments): DaemonContext | undefined {
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       log.error(error.message);
-      log.close();
       tellStarter(`FAILED ${error.message}`);
+      log.close();
     }
   } catch (error) {
     // There is no log to write to.

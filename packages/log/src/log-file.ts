@@ -1,4 +1,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
+import { Writable } from "node:stream";
+import type { Logger as WinstonLogger } from "winston";
 import { LEVEL_NAMES, LineLogger, type LogLevel, renderTimestamp } from "./logger.ts";
 
 export interface LogOptions {
@@ -13,46 +16,33 @@ export interface LogOptions {
 
 /** Lines wait at most this long before they are written together. */
 const FLUSH_MS = 50;
+/** The first lines wait so long for the process to be ready; who flushes before that gets them at once. */
+const FIRST_FLUSH_MS = 1000;
 /** Limit: text waiting in memory; above it lines are written at once. */
 const BUFFER_MAX_CHARS = 65_536;
 
-/** Collects lines and writes them in one call: one system call per line is most of a line's cost. */
-class BufferedLines {
+/** Where lines end: a file that can be opened again, or standard output. */
+class Output extends Writable {
   readonly #file: string | undefined;
   #fd: number;
-  #text = "";
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(file: string | undefined) {
+    super({ decodeStrings: false });
     this.#file = file;
     this.#fd = file === undefined ? 1 : openSync(file, "a");
   }
 
-  add(line: string): void {
-    this.#text += `${line}\n`;
-    if (this.#text.length >= BUFFER_MAX_CHARS) this.flush();
-    else if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => this.flush(), FLUSH_MS);
-      this.#timer.unref();
-    }
-  }
-
-  flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const text = this.#text;
-    this.#text = "";
-    if (text === "") return;
+  override _write(text: string, _encoding: BufferEncoding, done: () => void): void {
     const bytes = Buffer.from(text, "utf8");
     try {
       for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
     } catch {
       // A full disk or a closed pipe must not end a process that serves clients.
     }
+    done();
   }
 
   reopen(): void {
-    this.flush();
     if (this.#file === undefined) return;
     const old = this.#fd;
     try {
@@ -64,28 +54,61 @@ class BufferedLines {
   }
 }
 
-/** The log of a process: the original's line format, buffered, reopened on SIGHUP. */
+/**
+ * The log of a process: the original's line format, buffered, reopened on SIGHUP. Winston gets what
+ * has gathered in one entry: line by line it would cost six times as much. It is loaded when there is something
+ * to write for the first time, because a start must not wait for it.
+ */
 export class LogFile extends LineLogger {
-  readonly #lines: BufferedLines;
+  readonly #output: Output;
+  #winston: WinstonLogger | undefined;
+  #text = "";
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LogOptions) {
-    const lines = new BufferedLines(options.file);
+    const output = new Output(options.file);
     const render = options.json ? jsonRenderer(options.name) : renderLine;
-    super(options.level, (level, message) => lines.add(render(level, message)));
-    this.#lines = lines;
+    super(options.level, (level, message) => this.#add(render(level, message)));
+    this.#output = output;
   }
 
   flush(): void {
-    this.#lines.flush();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const text = this.#text;
+    this.#text = "";
+    if (text === "") return;
+    this.#winston ??= winstonTo(this.#output);
+    this.#winston.log("info", text);
   }
 
   reopen(): void {
-    this.#lines.reopen();
+    this.flush();
+    this.#output.reopen();
   }
 
   close(): void {
-    this.#lines.flush();
+    this.flush();
   }
+
+  #add(line: string): void {
+    this.#text += `${line}\n`;
+    if (this.#text.length >= BUFFER_MAX_CHARS) this.flush();
+    else if (this.#timer === undefined) {
+      const ms = this.#winston === undefined ? FIRST_FLUSH_MS : FLUSH_MS;
+      this.#timer = setTimeout(() => this.flush(), ms);
+      this.#timer.unref();
+    }
+  }
+}
+
+function winstonTo(stream: Output): WinstonLogger {
+  const require = createRequire(import.meta.url);
+  const winston = require("winston") as typeof import("winston");
+  return winston.createLogger({
+    format: winston.format.printf(({ message }) => String(message)),
+    transports: [new winston.transports.Stream({ stream, eol: "" })],
+  });
 }
 
 function renderLine(level: LogLevel, message: string): string {
