@@ -77,3 +77,27 @@ describe("given held clients, when the handler is killed", () => {
     socket.socket.close();
   });
 });
+
+describe("given publishers over HTTP, when the handler is killed as soon as one is answered", () => {
+  test("then what was answered with 200 arrives, once", async () => {
+    const url = `${installation.url}/stream?channel=a`;
+    const streams = await Promise.all(Array.from({ length: 3 }, () => HttpStream.open(url)));
+    const socket = await SocketClient.open(`${installation.url.replace("http", "ws")}/woh?channel=a`);
+    await installation.runner.said(/(?:subscribe .*channel=a[^]*){4}/);
+    const expected: string[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      for (let i = 0; i < 20; i += 1) expected.push(`${round}.${i}\n`);
+      await Promise.all(
+        expected.slice(-20).map((content) => installation.publish(item("a", content))),
+      );
+      await crash(installation, "handler");
+    }
+    for (const stream of streams) {
+      for (const content of expected) await stream.received(content);
+      expect(stream.text.slice("[open]\n".length).split("\n").length - 1).toBe(expected.length);
+    }
+    for (const content of expected) await socket.received(content);
+    expect(socket.messages).toHaveLength(expected.length);
+    socket.socket.close();
+  });
+});

@@ -9,7 +9,8 @@ import {
 import { type PartState, renderReadiness } from "./health.ts";
 
 export interface ControlTarget {
-  publish(items: readonly PublishItem[]): void;
+  /** `done` is called when it would outlive this process, or after a while. */
+  publish(items: readonly PublishItem[], done?: () => void): void;
   /** The same; `done` learns what became of each item, or what is known of it after a while. */
   publishWithReceipts(
     items: readonly PublishItem[],
@@ -27,13 +28,18 @@ const NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and app
 
 /**
  * Answers one request of the HTTP control port (handler.md 7.3). `run` is the work itself, to be
- * done after the answer was sent: it never says "delivered".
+ * done after the answer was sent: it never says "delivered". Where `isKept`, the answer is to be sent when
+ * `run` calls back.
  */
 export function answerControl(
   request: ControlRequest,
   target: ControlTarget,
 ):
-  | { readonly response: ControlResponse; readonly run?: () => void }
+  | {
+      readonly response: ControlResponse;
+      readonly run?: (done?: () => void) => void;
+      readonly isKept?: boolean;
+    }
   | { readonly later: (respond: (response: ControlResponse) => void) => void } {
   const format = chooseFormat(request.headers);
   if (format === undefined) return { response: text(406, NOT_ACCEPTABLE) };
@@ -68,7 +74,8 @@ export function answerControl(
       if (!items.ok) return { response: text(400, items.error) };
       return {
         response: done(format, "Published"),
-        run: () => target.publish(items.value),
+        run: (kept) => target.publish(items.value, kept),
+        isKept: true,
       };
     }
     case "/recover":

@@ -5,6 +5,7 @@ import type { TnetMap } from "@pushpin/tnetstrings";
 import { KeepAliveSchedule, type Packet, readResume, Session } from "@pushpin/zhttp";
 import type { ControlPacket, RpcReply } from "@pushpin/zrpc";
 import { AcceptService } from "./accept.ts";
+import { Confirmations } from "./confirmations.ts";
 import { FilterRunner } from "./filter-runner.ts";
 import { type Hold, holdKey } from "./holds/hold.ts";
 import { ResponseHold } from "./holds/response-hold.ts";
@@ -48,6 +49,7 @@ type Channel = ChannelSubscribers<ResponseHold, StreamHold, WsSession>;
 export class HandlerCore {
   readonly services: Services;
   readonly ws: WsControl;
+  readonly confirmations = new Confirmations();
   readonly #holds = new Map<string, Hold>();
   readonly #keepAlives = new KeepAliveSchedule<Hold>();
   readonly #accept: AcceptService;
@@ -104,7 +106,9 @@ export class HandlerCore {
       random,
       release: (hold) => this.#release(hold),
     };
-    this.ws = new WsControl(this.services);
+    this.ws = new WsControl(this.services, (proxy, number) =>
+      this.confirmations.confirmed("proxy", proxy, number),
+    );
     this.#publisher = new Publisher(this.services, this.ws);
     this.#accept = new AcceptService({
       services: this.services,
@@ -194,6 +198,13 @@ export class HandlerCore {
     this.ws.out.flush();
   }
 
+  /** `done` is called when whoever has to do with it has it; what waits here for whatever reason does not count. */
+  publishConfirmed(items: readonly PublishItem[], nowMs: number, done: () => void): void {
+    this.confirmations.begin();
+    this.publish(items, nowMs);
+    this.confirmations.end(done, nowMs);
+  }
+
   /** `done` is called when all is decided, or after `RECEIPT_WAIT_MS` with what is known. */
   publishWithReceipts(
     items: readonly PublishItem[],
@@ -254,6 +265,7 @@ export class HandlerCore {
     this.#publisher.advance(nowMs);
     this.#network.advance(nowMs);
     if (this.#receipts.size > 0) this.#answerReceipts(nowMs);
+    this.confirmations.expire(nowMs);
     if (nowMs >= this.#nextSecondMs) {
       this.#nextSecondMs = Math.max(this.#nextSecondMs + SECOND_MS, nowMs);
       this.#second(nowMs);

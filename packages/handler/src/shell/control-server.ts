@@ -179,7 +179,36 @@ export class ControlServer {
       });
       return;
     }
-    this.#respond(socket, connection, answer.response, connection.exchange.isWhole, answer.run);
+    const { response, run } = answer;
+    if (answer.isKept === true && run !== undefined)
+      this.#respondAfter(socket, connection, response, run);
+    else this.#respond(socket, connection, response, connection.exchange.isWhole, run);
+  }
+
+  /** Many are answered at once, as nobody listens: only for others reading stops. */
+  #respondAfter(
+    socket: Socket,
+    connection: Connection,
+    response: ControlResponse,
+    run: (done: () => void) => void,
+  ): void {
+    let state: "running" | "waiting" | "done" = "running";
+    const respond = () => {
+      const { isWhole } = connection.exchange;
+      // What came behind it may be a request that has to wait in its turn.
+      if (!isWhole) socket.resume();
+      this.#respond(socket, connection, response, isWhole);
+      if (isWhole && !socket.destroyed) socket.resume();
+    };
+    run(() => {
+      if (state === "waiting" && !socket.destroyed) respond();
+      state = "done";
+    });
+    if (isDone(state)) respond();
+    else {
+      state = "waiting";
+      socket.pause();
+    }
   }
 
   /**
@@ -221,4 +250,8 @@ export class ControlServer {
     run?.();
     this.#step(socket, connection, exchange.next());
   }
+}
+
+function isDone(state: string): boolean {
+  return state === "done";
 }

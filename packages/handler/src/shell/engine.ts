@@ -2,9 +2,9 @@ import type { Clock } from "@pushpin/clock";
 import type { HandlerSettings } from "@pushpin/config";
 import { decodePublishMessage, type PublishItem, type Receipt } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
-import type { Result, TnetInput, TnetMap } from "@pushpin/tnetstrings";
+import { encode, type Result, type TnetInput, type TnetMap } from "@pushpin/tnetstrings";
 import { decodeStatsPacket, readConnectionMaxima, type StatsRecorder } from "@pushpin/stats";
-import type { RpcReply, RpcResult } from "@pushpin/zrpc";
+import { encodeControlPacket, type RpcReply, type RpcResult } from "@pushpin/zrpc";
 import { type CommandTarget, collectReplies, runCommand, type ZmqUris } from "../core/commands.ts";
 import type { ControlTarget } from "../core/control-api.ts";
 import { type PartState, partStates, type ProxyHealth, readProxyHealth } from "../core/health.ts";
@@ -42,6 +42,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   #settings: HandlerSettings;
   readonly #ticker: NodeJS.Timeout;
   #isOpen = false;
+  #isAsking = false;
   #flushMs = 0;
   #secondMs = 0;
 
@@ -177,11 +178,39 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   readonly onRetryUnroutable = (frames: Uint8Array[]): void => this.#retries.unroutable(frames);
 
-  readonly onProxyGone = (proxy: string): void => this.core.ws.out.noteGone(proxy);
+  readonly onProxyGone = (proxy: string): void => {
+    this.core.ws.out.noteGone(proxy);
+    this.core.confirmations.gone(proxy);
+  };
 
-  publish(items: readonly PublishItem[]): void {
-    this.core.publish(items, this.#nowMs());
+  readonly onConnmgrGone = (connmgr: string): void => this.core.confirmations.gone(connmgr);
+
+  readonly onSynced = (connmgr: string, number: number): void =>
+    this.core.confirmations.confirmed("connmgr", connmgr, number);
+
+  publish(items: readonly PublishItem[], done?: () => void): void {
+    if (done === undefined) {
+      this.core.publish(items, this.#nowMs());
+      return;
+    }
+    // Before anything is sent: what is asked at the end of this turn goes along with it.
+    if (!this.#isAsking) setImmediate(this.#ask);
+    this.#isAsking = true;
+    this.core.publishConfirmed(items, this.#nowMs(), done);
   }
+
+  readonly #ask = (): void => {
+    this.#isAsking = false;
+    const { clients } = this.#options.sockets();
+    for (const { to, number } of this.core.confirmations.questions()) {
+      if (to.kind === "connmgr") clients.sync(to.id, number, true);
+      else {
+        const items = [{ cid: "", type: "sync", reqId: String(number) }] as const;
+        const packet = { from: this.#options.instanceId, items };
+        this.#options.sockets().wsControl(to.id, encode(encodeControlPacket(packet)));
+      }
+    }
+  };
 
   recover(): void {
     this.core.recover(this.#nowMs());
@@ -259,10 +288,19 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   #outputs(): HandlerOutputs {
     const { sockets } = this.#options;
     return {
-      toClient: (to, packet, viaRouter) => sockets().clients.send(to, packet, viaRouter),
+      toClient: (to, packet, viaRouter) => {
+        const { clients } = sockets();
+        if (viaRouter && this.core.confirmations.isCollecting && clients.isBatchPeer(to))
+          this.core.confirmations.sent("connmgr", to);
+        clients.send(to, packet, viaRouter);
+      },
       keepsAnchors: (to) => sockets().clients.isBatchPeer(to),
       retry: (to, retry) => this.#retries.send(to, retry),
-      wsControl: (to, frame) => sockets().wsControl(to, frame),
+      wsControl: (to, frame) => {
+        const { confirmations, ws } = this.core;
+        if (confirmations.isCollecting && ws.out.isOurs(to)) confirmations.sent("proxy", to);
+        sockets().wsControl(to, frame);
+      },
       isProxyThere: () => sockets().requests.responders > 0,
       proxyEpochs: () => sockets().requests,
       requestFirst: (packet) => sockets().requests.sendFirst(packet),

@@ -24,6 +24,9 @@ export interface HandlerSocketEvents {
   onAnnounced(connmgr: string): void;
   /** A connection manager has handed over all clients of the handler before us. */
   onHandedOver(connmgr: string): void;
+  /** A connection manager has got everything it was sent before the question `number`. */
+  onSynced(connmgr: string, number: number): void;
+  onConnmgrGone(connmgr: string): void;
   /** Nothing reaches this proxy any more. */
   onProxyGone(proxy: string): void;
 }
@@ -78,6 +81,10 @@ export class HandlerSockets {
       onPacket: (packet) => events.onClientPacket(packet),
       onAnnounced: (connmgr) => events.onAnnounced(connmgr),
       onHandedOver: (connmgr) => events.onHandedOver(connmgr),
+      onSynced: (connmgr, number) => events.onSynced(connmgr, number),
+      onPeer: (connmgr, isThere) => {
+        if (!isThere) events.onConnmgrGone(connmgr);
+      },
     });
     this.requests = await InitiatorSockets.open({
       ...shared,

@@ -185,8 +185,18 @@ export class InitiatorSockets {
     if (packet.batch || packet.type === "takeover") this.#peers.add(packet.from);
     if (packet.type === "takeover") this.#takeover(packet.from);
     else if (packet.type === "leaving") this.#holdBack();
+    else if (packet.type === "sync") this.#confirm(packet);
     else this.#options.onPacket(packet);
   };
+
+  /** All that came before has been delivered. */
+  #confirm({ from, seq }: Packet): void {
+    const packet = new Packet();
+    packet.type = "synced";
+    packet.from = this.#options.instanceId;
+    packet.seq = seq;
+    this.send(from, packet);
+  }
 
   /** A responder leaves, its successor is about to come: first packets wait for it, up to a while. */
   #holdBack(): void {

@@ -25,6 +25,8 @@ export interface ResponderSocketsOptions {
   readonly onAnnounced?: (instanceId: string) => void;
   /** The initiator of ours has handed over whatever there was of our predecessor. */
   readonly onHandedOver?: (instanceId: string) => void;
+  /** The initiator has got everything it was sent before the `sync` of this number. */
+  readonly onSynced?: (instanceId: string, number: number) => void;
   /** An initiator subscribed to its answers, or went away. */
   readonly onPeer?: (instanceId: string, present: boolean) => void;
 }
@@ -133,6 +135,15 @@ export class ResponderSockets {
     const batch = batches.get(to) ?? this.#openBatch(batches, to, viaRouter);
     if (batch.isEmpty) this.#turn.touch(batch);
     batch.add(packet);
+  }
+
+  /** Asks an initiator of ours to say when it has got everything it was sent this way so far. */
+  sync(to: string, number: number, viaRouter: boolean): void {
+    const packet = new Packet();
+    packet.type = "sync";
+    packet.from = this.#options.instanceId;
+    packet.seq = number;
+    this.send(to, packet, viaRouter);
   }
 
   /** Tells the sockets that `to` takes `B` frames, where a session came by another way (accept). */
@@ -300,6 +311,10 @@ export class ResponderSockets {
         if (packet.batch) this.#peers.add(packet.from);
         if (packet.type === "sync") {
           this.#confirm(packet);
+          return;
+        }
+        if (packet.type === "synced") {
+          this.#options.onSynced?.(packet.from, packet.seq ?? 0);
           return;
         }
         if (packet.type !== "takeover") {

@@ -24,6 +24,7 @@ export const CONTROL_TYPES = [
   "detach",
   // Ours only (docs/wire/takeover.md):
   "anchor",
+  "sync",
 ] as const;
 export type ControlType = (typeof CONTROL_TYPES)[number];
 

@@ -54,6 +54,11 @@ export class ControlOut {
     this.#logs.set(proxy, new ReplayLog());
   }
 
+  /** It is one of ours. */
+  isOurs(proxy: string): boolean {
+    return this.#logs.has(proxy);
+  }
+
   /** Sends to `successor` what `proxy` was given for a session after the item `mark`. */
   replay(cid: string, proxy: string, successor: string, mark: number): void {
     this.flush();

@@ -17,8 +17,12 @@ export class WsControl implements WsSessionOwner {
   /** Sessions whose proxies are to be told what a successor of ours needs. */
   readonly #changed = new Set<WsSession>();
 
-  constructor(services: Services) {
+  readonly #onSynced: (proxy: string, number: number) => void;
+
+  /** `onSynced`: a proxy has got everything it was sent before the `sync` of this number. */
+  constructor(services: Services, onSynced: (proxy: string, number: number) => void) {
     this.services = services;
+    this.#onSynced = onSynced;
     this.out = new ControlOut(services.settings.instanceId, (to, frame) =>
       services.outputs.wsControl(to, frame),
     );
@@ -81,7 +85,8 @@ export class WsControl implements WsSessionOwner {
     }
     const session = this.#sessions.get(item.cid);
     if (session === undefined) {
-      if (item.type !== "cancel" && item.type !== "gone" && item.type !== "ack")
+      if (item.type === "ack" && item.cid === "") this.#onSynced(from, Number(item.reqId));
+      else if (item.type !== "cancel" && item.type !== "gone" && item.type !== "ack")
         this.out.add(from, { cid: item.cid, type: "cancel" });
       return;
     }

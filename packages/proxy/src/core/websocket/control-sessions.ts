@@ -213,6 +213,10 @@ export class ControlSessions {
       // First what is collected of the items before: the number stands for all that has been sent.
       if (!this.#isShared(item)) this.#endShared();
       if (seq > 0) this.#outputs.working(itemNumber(seq, index));
+      if (item.type === "sync") {
+        this.send(from, { cid: "", type: "ack", reqId: item.reqId });
+        continue;
+      }
       const session = this.#sessions.get(item.cid);
       if (session === undefined) {
         if (item.type !== "cancel" && item.type !== "ack" && from !== "")
