@@ -3,8 +3,9 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { Logger } from "@pushpin/log";
 import { Backoff } from "./backoff.ts";
+import { BEAT_MS, Heartbeat } from "./heartbeat.ts";
 import { MergedOutput } from "./merged-output.ts";
-import { FINGERPRINT, isAlive } from "./running-child.ts";
+import { FINGERPRINT, isAlive, isStopped } from "./running-child.ts";
 
 /** A listening socket on its way to a child: systemd's name and our descriptor. */
 export interface HandedListener {
@@ -23,6 +24,8 @@ export interface ChildOptions {
   readonly listeners: () => readonly HandedListener[];
   /** How long it may take to end after it was told to, if longer than `KILL_AFTER_MS`. */
   readonly stopTimeoutMs?: number;
+  /** Silent for longer than this it counts as hanging, and is replaced; 0: never. */
+  readonly silenceMaxMs: number;
   /** Somebody else's program that is known to crash now and then while it ends: that is no failure of ours. */
   readonly mayCrashAtStop?: boolean;
   /** False: a child that ends unasked is not started again. */
@@ -71,6 +74,7 @@ export class Child {
   /** What the child itself gave as the reason of its end. */
   #reason: string | undefined;
   #forced = false;
+  #isHanging = false;
   #endedBadly = false;
   /** It was asked to leave its place to a new process. */
   #isReplaced = false;
@@ -112,6 +116,7 @@ export class Child {
     }
     this.#vainStarts += 1;
     this.#reason = undefined;
+    this.#isHanging = false;
     const child = this.#spawn(listeners);
     const startedMs = performance.now();
     this.#phase = { name: "running", process: child, startedMs };
@@ -122,7 +127,15 @@ export class Child {
     if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid}\n`);
     for (const stream of [child.stdout, child.stderr]) this.#forward(stream);
     const report = child.stdio[3 + listeners.length] as Readable | null;
-    report?.setEncoding("utf8").on("data", (text: string) => this.#reported(text, startedMs));
+    const heartbeat = this.#watch(child);
+    let rest = "";
+    report?.setEncoding("utf8").on("data", (text: string) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines)
+        if (line === "ALIVE") heartbeat.beat();
+        else this.#reported(line, startedMs);
+    });
     void this.#watchReadiness(child, startedMs);
     child.once("close", (code, signal) => {
       rmSync(pidFile, { force: true });
@@ -137,17 +150,28 @@ export class Child {
     log.debug("child started", { name, pid: child.pid });
   }
 
-  /** Takes over a child of a runner that is gone. */
+  /**
+   * Takes over a child of a runner that is gone. It talks to nobody: that it was stopped can be seen from outside,
+   * that it is caught in a loop cannot.
+   */
   adopt(pid: number): void {
+    const { silenceMaxMs } = this.#options;
+    const stoppedMax = silenceMaxMs === 0 ? Infinity : silenceMaxMs / WATCH_ADOPTED_MS;
+    let stopped = 0;
     const watch = setInterval(() => {
-      if (isAlive(pid)) return;
+      if (isAlive(pid)) {
+        stopped = isStopped(pid) ? stopped + 1 : 0;
+        if (stopped > stoppedMax && !this.#stopping) this.#endHanging();
+        return;
+      }
       clearInterval(watch);
       rmSync(this.#options.pidFile, { force: true });
       this.#phase = { name: "idle" };
-      if (!this.#stopping) this.#ended("gone", performance.now());
+      if (!this.#stopping) this.#ended(this.#reason ?? "gone", performance.now());
       this.#becameGone();
     }, WATCH_ADOPTED_MS);
     this.#phase = { name: "adopted", pid, watch };
+    this.#isHanging = false;
     this.#everReady = true;
     this.#becameReady();
     this.#options.log.info(`adopted ${this.name}`, { pid });
@@ -229,9 +253,41 @@ export class Child {
     });
   }
 
+  #watch(child: ChildProcess): Heartbeat {
+    const heartbeat = new Heartbeat(this.#options.silenceMaxMs);
+    const timer = setInterval(() => {
+      if (heartbeat.look() && !this.#stopping) this.#endHanging();
+    }, BEAT_MS);
+    timer.unref();
+    child.once("exit", () => clearInterval(timer));
+    return heartbeat;
+  }
+
+  /**
+   * At once and by force, before its successor starts: it holds the sockets the successor needs, and what is dead does not
+   * wake up later and go on with sessions that are no longer its own.
+   */
+  #endHanging(): void {
+    if (this.#isHanging) return;
+    this.#isHanging = true;
+    const phase = this.#phase;
+    const pid = phase.name === "running" ? phase.process.pid : phase.name === "adopted" ? phase.pid : 0;
+    const state = pid !== undefined && pid > 0 && isStopped(pid) ? "stopped" : "hanging";
+    const silentS = this.#options.silenceMaxMs / 1000;
+    this.#reason = `not responding (${state} for more than ${silentS} s)`;
+    this.#options.log.error(`${this.name}: ${this.#reason}, ending it`, { pid });
+    this.signal("SIGKILL");
+  }
+
   #forward(stream: Readable | null): void {
     if (stream === null) return;
-    const output = new MergedOutput(this.name, this.#options.write, this.#options.relabel);
+    const write = (line: string) => {
+      // V8's own last words, when a heap is full; only they say why it aborts.
+      const fatal = /FATAL ERROR: (.*)$/.exec(line);
+      if (fatal !== null) this.#reason = fatal[1];
+      this.#options.write(line);
+    };
+    const output = new MergedOutput(this.name, write, this.#options.relabel);
     stream.setEncoding("utf8");
     stream.on("data", (text: string) => output.add(text));
     stream.on("end", () => output.end());
@@ -251,8 +307,8 @@ export class Child {
 
   #reported(text: string, startedMs: number): void {
     const { log, name } = this.#options;
-    if (text.startsWith("FAILED ")) this.#reason = text.slice("FAILED ".length).trimEnd();
-    if (!text.startsWith("READY")) return;
+    if (text.startsWith("FAILED ")) this.#reason = text.slice("FAILED ".length);
+    if (text !== "READY") return;
     if (this.#everReady)
       log.info(`${name} is back`, { afterMs: Math.round(performance.now() - startedMs) });
     this.#everReady = true;

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { levelOf, loadConfig } from "@pushpin/config";
 import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
 import { parseRunnerArguments } from "./arguments.ts";
-import { findConfigFile, loadOptionsOf, makeDirectory, makePlan } from "./plan.ts";
+import { findConfigFile, loadOptionsOf, makeDirectory, makePlan, runnerPidFile } from "./plan.ts";
+import { findRunner } from "./running-child.ts";
 import type { RunnerArguments } from "./runner-arguments.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -50,6 +51,11 @@ async function run(args: RunnerArguments): Promise<void> {
     log = openRunnerLog(args, levelOf(plan.levels, ["runner"]));
     if (config.hasOldRundir)
       log.warn("rundir in [runner] section is deprecated. put in [global]");
+    if (config.ignoredVariables.length > 0)
+      log.info(`variables of Kubernetes ignored: ${config.ignoredVariables.join(", ")}`);
+    const runner = findRunner(runnerPidFile(plan));
+    if (runner !== undefined)
+      throw new Error(`already running: pid ${runner} (${runnerPidFile(plan)})`);
     makeDirectory(plan.rundir);
     if (!args.mergeOutput) makeDirectory(plan.logdir);
     supervisor = new Supervisor(plan, config, args, log);

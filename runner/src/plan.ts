@@ -2,11 +2,14 @@ import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import {
   type Config,
+  connmgrSettings,
   handlerSettings,
+  httpclientSettings,
   type LoadOptions,
   type LogLevels,
   levelOf,
   parseLogLevels,
+  proxySettings,
   runnerSettings,
   workersOf,
 } from "@pushpin/config";
@@ -92,6 +95,7 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
     services.includes("handler") && handler.push_in_http_port > 0
       ? { host: handler.push_in_http_addr || "0.0.0.0", port: handler.push_in_http_port + offset }
       : undefined;
+  refuseClashes(http, https, local, control);
   return {
     services,
     workers: services.flatMap((one) =>
@@ -107,6 +111,42 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
     levels: args.levels ?? parseLogLevels(runner.log_level),
     filePrefix: args.id === undefined ? "" : `p${args.id}-`,
   };
+}
+
+/** @throws Error where two listeners want the same address, which would end the start in the middle. */
+function refuseClashes(
+  http: readonly ListenAddress[],
+  https: readonly ListenAddress[],
+  local: readonly LocalAddress[],
+  control: ListenAddress | undefined,
+): void {
+  const keyed = (key: string) => (address: ListenAddress) => ({ key, address });
+  const all = [
+    ...http.map(keyed("runner/http_port")),
+    ...https.map(keyed("runner/https_ports")),
+    ...(control === undefined ? [] : [keyed("handler/push_in_http_port")(control)]),
+  ];
+  for (const [i, { key, address }] of all.entries())
+    for (const other of all.slice(0, i))
+      if (clash(address, other.address))
+        throw new Error(
+          key === other.key
+            ? `address given twice: port ${address.port} in ${key}`
+            : `address given twice: port ${address.port} in ${other.key} and in ${key}`,
+        );
+  const paths = local.map(({ path }) => resolve(path));
+  const twice = paths.find((one, i) => paths.indexOf(one) !== i);
+  if (twice !== undefined) throw new Error(`address given twice: ${twice} in runner/local_ports`);
+}
+
+/** Two sockets cannot be bound to these at once. */
+function clash(one: ListenAddress, other: ListenAddress): boolean {
+  if (one.port !== other.port || one.port === 0) return false;
+  const isAny = ({ host }: ListenAddress) => /^[0:]+$/.test(host) && host.includes(":");
+  if (isAny(one) || isAny(other)) return true; // takes IPv4 too
+  const isV6 = (address: ListenAddress) => address.host.includes(":");
+  if (isV6(one) !== isV6(other)) return false;
+  return one.host === other.host || one.host === "0.0.0.0" || other.host === "0.0.0.0";
 }
 
 function workersFor(service: Service, config: Config): Worker[] {
@@ -216,6 +256,7 @@ export function commandOf(
     // A small young generation: idle clients cost old space only, and bodies that pass through are
     // freed soon, although they look small to the collector.
     `--max-semi-space-size=${service === "connmgr" ? 1 : 4}`,
+    ...heapOptions(service, config),
     scriptOf(service, `pushpin-${service}`),
     `--config=${config.file}`,
     `--ipc-prefix=${config.ipcPrefix}`,
@@ -228,6 +269,18 @@ export function commandOf(
     ...(service === "proxy" ? args.routes.map((route) => `--route=${route}`) : []),
   ];
 }
+
+function heapOptions(service: keyof typeof HEAP_SECTIONS, config: Config): string[] {
+  const mebibytes = config.read(HEAP_SECTIONS[service]).heap_max || config.read(runnerSettings).heap_max;
+  return mebibytes === 0 ? [] : [`--max-old-space-size=${mebibytes}`]; // Limit: heap_max
+}
+
+const HEAP_SECTIONS = {
+  connmgr: connmgrSettings,
+  httpclient: httpclientSettings,
+  proxy: proxySettings,
+  handler: handlerSettings,
+};
 
 function foreignCommandOf(
   worker: Worker,

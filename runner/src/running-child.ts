@@ -40,6 +40,33 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** Stopped by a signal or a debugger. */
+export function isStopped(pid: number): boolean {
+  try {
+    return /^State:\s+[Tt]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a pid file names a runner that is alive, and is neither we nor our starter. @returns its pid. */
+export function findRunner(pidFile: string): number | undefined {
+  if (!existsSync(pidFile)) return undefined;
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  if (!Number.isInteger(pid) || pid <= 1 || pid === process.pid || pid === process.ppid) return undefined;
+  if (!isAlive(pid)) return undefined;
+  // The number may belong to somebody else by now.
+  return commandLineOf(pid).some((one) => /(?:^|\/)pushpin(?:\.js)?$/.test(one)) ? pid : undefined;
+}
+
+function commandLineOf(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
 function environmentOf(pid: number): readonly string[] {
   try {
     return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");

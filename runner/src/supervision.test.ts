@@ -1,7 +1,15 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { freePorts, Installation, type InstallationOptions, ROOT, TestProcess, until } from "@pushpin/testkit";
+import {
+  freePorts,
+  Installation,
+  type InstallationOptions,
+  prepareGround,
+  ROOT,
+  TestProcess,
+  until,
+} from "@pushpin/testkit";
 import { afterEach, describe, expect, test } from "vitest";
 
 const ROUTES = ["* test"];
@@ -199,6 +207,82 @@ describe("given separate log files", () => {
   });
 });
 
+test("given a running runner, when it is started a second time, then that is refused and changes nothing", async () => {
+  const installation = await start();
+  const before = pidsOf(installation);
+  const second = new TestProcess(
+    "pushpin",
+    [process.execPath, join(ROOT, "runner/bin/pushpin.js"), "--config=pushpin.conf", "-m"],
+    { cwd: installation.directory },
+  );
+  others.push(second);
+  expect(await second.ended()).toEqual({ code: 1, signal: null });
+  const { pid } = installation.runner.child;
+  expect(second.output).toContain(`already running: pid ${pid} (${join(installation.directory, "run/runner.pid")})`);
+  expect(pidsOf(installation)).toEqual(before);
+  expect(installation.runner.output).not.toContain("is back");
+  const file = join(installation.directory, "run/runner.pid");
+  expect(readFileSync(file, "utf8")).toBe(`${pid}\n`);
+  expect(await answers(installation)).toBe(HELLO);
+});
+
+describe("given listeners that cannot all be had", () => {
+  test.each([
+    [{ http_port: "127.0.0.1:PORT,PORT" }, "address given twice: port PORT in runner/http_port"],
+    [{ https_ports: "PORT" }, "address given twice: port PORT in runner/http_port and in runner/https_ports"],
+    [{ https_ports: "[::]:PORT" }, "address given twice: port PORT in runner/http_port and in runner/https_ports"],
+    [{ http_port: "CONTROL" }, "address given twice: port CONTROL in runner/http_port and in handler/push_in_http_port"],
+    [{ local_ports: "run/a,run/./a?mode=600" }, "run/a in runner/local_ports"],
+  ])("when the configuration says %j, then nothing is started, and it is said why", async (given, message) => {
+    const ground = await prepareGround({ routes: ROUTES });
+    const filled = (text: string) =>
+      text.replaceAll("PORT", String(ground.port)).replaceAll("CONTROL", String(ground.controlPort));
+    const runner = Object.fromEntries(Object.entries(given).map(([key, value]) => [key, filled(value)]));
+    const config = readFileSync(ground.configFile, "utf8");
+    const kept = Object.hasOwn(given, "http_port") ? config.replace(/^http_port=.*\n/m, "") : config;
+    const lines = Object.entries(runner).map(([key, value]) => `${key}=${value}\n`);
+    writeFileSync(ground.configFile, kept.replace("[runner]\n", `[runner]\n${lines.join("")}`));
+    const second = new TestProcess(
+      "pushpin",
+      [process.execPath, join(ROOT, "runner/bin/pushpin.js"), "--config=pushpin.conf", "-m"],
+      { cwd: ground.directory },
+    );
+    others.push(second);
+    expect(await second.ended()).toEqual({ code: 1, signal: null });
+    expect(second.output).toContain(filled(message));
+    expect(second.output.trim().split("\n")).toHaveLength(1);
+    rmSync(ground.directory, { recursive: true, force: true });
+  });
+});
+
+describe("given variables that Kubernetes sets for services called like our parts", () => {
+  const KUBERNETES = {
+    PUSHPIN_HANDLER_SERVICE_HOST: "10.0.0.1",
+    PUSHPIN_HANDLER_SERVICE_PORT: "5561",
+    PUSHPIN_HANDLER_SERVICE_PORT_CONTROL: "5561",
+    PUSHPIN_HANDLER_PORT: "tcp://10.0.0.1:5561",
+    PUSHPIN_HANDLER_PORT_5561_TCP: "tcp://10.0.0.1:5561",
+    PUSHPIN_HANDLER_PORT_5561_TCP_ADDR: "10.0.0.1",
+    PUSHPIN_SERVICE_HOST: "10.0.0.1",
+    PUSHPIN_PORT_7999_TCP_ADDR: "10.0.0.1",
+  };
+
+  test("when it starts, then it says once that it does not heed them", async () => {
+    const installation = await start({ env: KUBERNETES });
+    expect(installation.runner.output.match(/variables of Kubernetes ignored: .*/g)).toEqual([
+      "variables of Kubernetes ignored: PUSHPIN_HANDLER_SERVICE_HOST, PUSHPIN_HANDLER_SERVICE_PORT, " +
+        "PUSHPIN_HANDLER_SERVICE_PORT_CONTROL, PUSHPIN_HANDLER_PORT, PUSHPIN_HANDLER_PORT_5561_TCP, " +
+        "PUSHPIN_HANDLER_PORT_5561_TCP_ADDR",
+    ]);
+  });
+
+  test("when a setting is misspelt like one of them, then it is still refused", async () => {
+    const installation = await launch({ env: { PUSHPIN_HANDLER_PUSH_IN_HTP_PORT: "5561" } });
+    expect(await installation.runner.ended()).toEqual({ code: 1, signal: null });
+    expect(installation.runner.output).toContain("unknown variable PUSHPIN_HANDLER_PUSH_IN_HTP_PORT");
+  });
+});
+
 describe("given an instance number", () => {
   test("operations R15: when it is 1, then files, sockets and control ports are its own", async () => {
     const [port = 0] = await freePorts(1);
@@ -295,6 +379,20 @@ describe("given a runner that was killed", () => {
     next.child.kill("SIGTERM");
     expect(await next.ended()).toEqual({ code: 0, signal: null });
     expect([...before.values()].filter(isAlive)).toEqual([]);
+  });
+
+  test("when a child that was adopted is stopped, then it is replaced", async () => {
+    const installation = await start({ config: { runner: { hang_timeout: 2 } } });
+    const pid = pidsOf(installation).get("pushpin-handler.pid") ?? 0;
+    installation.runner.child.kill("SIGKILL");
+    await installation.runner.ended();
+    const next = again(installation);
+    await next.said(/\.\d{3} started$/m);
+    process.kill(pid, "SIGSTOP");
+    await next.said(/handler: not responding \(stopped for more than 2 s\), ending it/);
+    await next.said(/handler is back/);
+    expect(isAlive(pid)).toBe(false);
+    expect(await answers(installation)).toBe(HELLO);
   });
 
   test("when its settings have changed, then its children are replaced", async () => {

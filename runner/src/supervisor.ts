@@ -41,6 +41,18 @@ const WATCH_MS = 20;
 /** A process of an earlier runner that does not go when told is ended by force after this. */
 const REPLACE_AFTER_MS = 4000;
 
+/**
+ * Limit: silence of a connection manager, however short `hang_timeout` is; it is replaced. Until then it may come back to its
+ * clients; later there is nothing to come back to, since everybody else has given its sessions up. Unit: ms.
+ */
+export const FRONT_SILENCE_MAX_MS = 60_000;
+
+function silenceMaxMs(service: Service, timeoutS: number): number {
+  const own = timeoutS * 1000;
+  if (own === 0 || !isFront(service)) return own;
+  return Math.max(own, FRONT_SILENCE_MAX_MS); // Limit: FRONT_SILENCE_MAX_MS
+}
+
 /** All children of a runner: started together, stopped together, signals passed on. */
 export class Supervisor {
   readonly #plan: Plan;
@@ -148,6 +160,7 @@ export class Supervisor {
       fingerprint,
       listeners: () => this.#listeners.of(worker.service),
       restart: plan.restart,
+      silenceMaxMs: silenceMaxMs(worker.service, config.read(runnerSettings).hang_timeout),
       ...this.#foreign(worker),
       ...(worker.service === "connmgr"
         ? { stopTimeoutMs: KILL_AFTER_MS + config.read(connmgrSettings).drain_timeout * 1000 }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "./config-error.ts";
-import { type Environment, fromEnvironment, unknownVariables, variableOf } from "./environment.ts";
+import { type Environment, fromEnvironment, isOfKubernetes, unknownVariables, variableOf } from "./environment.ts";
 import { type IniFile, type IniValue, parseIni } from "./ini.ts";
 import { nearestName } from "./nearest-name.ts";
 import {
@@ -130,6 +130,33 @@ export class Config {
     return out as SettingsOf<X>;
   }
 
+  /** Variables that look like settings and are somebody else's. */
+  get ignoredVariables(): readonly string[] {
+    return this.#unknownVariables()
+      .map((one) => one.variable)
+      .filter((one) => isOfKubernetes(one, this.#environment[one]));
+  }
+
+  #unknownVariables() {
+    return unknownVariables(this.#environment, SECTIONS);
+  }
+
+  /** What works, but hardly as meant: in no way a reason not to start. */
+  warnings(): string[] {
+    const warnings: string[] = [];
+    if (this.hasOldRundir) warnings.push("rundir in [runner] section is deprecated. put in [global]");
+    const [main] = this.#files;
+    for (const { name, settings } of SECTIONS)
+      for (const [key, setting] of Object.entries(settings)) {
+        const value = main?.ini.get(name)?.get(key);
+        if (value !== undefined && setting.about.startsWith("Not used"))
+          warnings.push(`${main?.name}:${value.line}: ${name}/${key} has no effect: it is not used`);
+      }
+    if (this.ignoredVariables.length > 0)
+      warnings.push(`variables of Kubernetes ignored: ${this.ignoredVariables.join(", ")}`);
+    return warnings;
+  }
+
   /** Everything that cannot be used: bad values, unknown keys and variables, in that order. */
   problems(): ConfigError[] {
     const problems: ConfigError[] = [];
@@ -140,7 +167,8 @@ export class Config {
       }
     for (const one of this.unknownKeys)
       problems.push(new ConfigError(describeUnknown(one), one.file, one.line));
-    for (const { variable, names } of unknownVariables(this.#environment, SECTIONS))
+    const ignored = this.ignoredVariables;
+    for (const { variable, names } of this.#unknownVariables().filter((one) => !ignored.includes(one.variable)))
       problems.push(
         new ConfigError(`unknown variable ${variable}${suggestion(nearestName(variable, names))}`),
       );

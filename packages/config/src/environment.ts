@@ -23,6 +23,18 @@ export function fromEnvironment(
   return { items: kind === "list" ? parseValue(text) : [text], line: 0 };
 }
 
+/**
+ * What Kubernetes sets in every container for a service of its own that is called, say, `pushpin-handler`:
+ * `PUSHPIN_HANDLER_SERVICE_HOST`, `PUSHPIN_HANDLER_PORT_5561_TCP_ADDR`. None of our keys looks like these.
+ */
+export function isOfKubernetes(variable: string, value = ""): boolean {
+  if (/_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?)$/.test(variable)) return true;
+  // More than the name: a misspelt key may end like this.
+  const isAddress = /^(?:tcp|udp|sctp):\/\//.test(value);
+  if (/_PORT$/.test(variable)) return isAddress;
+  return /_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/.test(variable);
+}
+
 /** Variables that begin like a section's and name no key of it: probably misspelt. */
 export function unknownVariables(
   environment: Environment,

@@ -1,4 +1,4 @@
-import { closeSync, readFileSync, writeSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { type Clock, systemClock } from "@pushpin/clock";
 import {
   type Config,
@@ -17,6 +17,7 @@ import {
 import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/log";
 import { parseArguments } from "./arguments.ts";
 import type { DaemonArguments } from "./daemon-arguments.ts";
+import { keepTellingStarter, tellStarter } from "./starter.ts";
 
 /** A process that takes longer than this to stop ends anyway. */
 export const STOP_TIMEOUT_MS = 4000;
@@ -81,6 +82,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   if (opened === undefined) return;
   const context = { ...opened };
   const { log } = context;
+  keepTellingStarter();
+  process.on("uncaughtException", (error) => {
+    log.error("uncaught exception, the process ends", { error });
+    tellStarter(`FAILED uncaught exception: ${error instanceof Error ? error.message : String(error)}`);
+    log.close();
+    process.exit(1);
+  });
   let handle: DaemonHandle;
   try {
     handle = await options.start(context);
@@ -92,11 +100,6 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     log.close();
     process.exit(1);
   }
-  process.on("uncaughtException", (error) => {
-    log.error("uncaught exception, the process ends", { error });
-    log.close();
-    process.exit(1);
-  });
   let stopping = false;
   const end = (text: string, how: () => Promise<void> | void, timeoutMs: number) => {
     stopping = true;
@@ -209,18 +212,6 @@ function open(name: string, args: DaemonArguments): DaemonContext | undefined {
   }
   process.exitCode = 1;
   return undefined;
-}
-
-/** Tells whoever started us that every socket is open (`READY`), or why not (`FAILED reason`). */
-function tellStarter(line: string): void {
-  const fd = Number(process.env.PUSHPIN_READY_FD);
-  if (!Number.isInteger(fd) || fd < 3) return;
-  try {
-    writeSync(fd, `${line}\n`);
-    closeSync(fd);
-  } catch {
-    // Whoever started us is gone; that is no reason to stop.
-  }
 }
 
 export function packageVersion(): string {

@@ -53,6 +53,16 @@ describe("given a configuration and routes", () => {
     expect(out).toMatch(/bad\.conf:5: unknown section \[runer\]; did you mean runner\?/);
   });
 
+  test("when a key has no effect, then check warns of it, and ends with 0", () => {
+    file("routes", "a test\n");
+    const old = file("old.conf", "[global]\n[runner]\nrundir=x\nzurl_bin=y\n[proxy]\nroutesfile=routes\n");
+    const { code, out } = run("check", `--config=${old}`);
+    expect(code).toBe(0);
+    expect(out).toContain("warning: rundir in [runner] section is deprecated. put in [global]\n");
+    expect(out).toMatch(/warning: .*old\.conf:4: runner\/zurl_bin has no effect: it is not used\n/);
+    expect(out).toContain("1 routes, 0 errors, 2 warnings");
+  });
+
   test("when there are older routes, then check says what a reload would change", () => {
     const old = file("old", "same test\ngone test\nother test\n");
     file("routes", "\nsame test\nother test,sub=x\nnew test\n");

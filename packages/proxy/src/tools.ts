@@ -83,6 +83,7 @@ function runCheck(args: readonly string[]): number {
       environment: process.env,
     });
     errors.push(...config.problems().map((one) => one.message));
+    warnings.push(...config.warnings());
     if (errors.length === 0) {
       const { table, problems } = readRoutes(routesFileOf(config, parsed.routes));
       errors.push(...problems);

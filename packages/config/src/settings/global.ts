@@ -92,6 +92,24 @@ export const runnerSettings = section("runner", {
     default: true,
     about: "Start a process again that ended by itself; otherwise everything ends with it.",
   }),
+  hang_timeout: integer({
+    default: 10,
+    min: 0,
+    max: 3600,
+    unit: "s",
+    about:
+      "A process that says nothing for longer (it is stopped, or caught in a loop) is ended and replaced; " +
+      "a connection manager after 60 s at the earliest. 0: never, for debuggers.",
+  }),
+  heap_max: integer({
+    default: 0,
+    min: 0,
+    max: 1_048_576,
+    unit: "MiB",
+    about:
+      "Memory for JavaScript objects of each process; one that needs more ends and is replaced. 0: what " +
+      "Node.js allows by itself.",
+  }),
   client_buffer_size: integer({
     default: 8192,
     min: 1024,
@@ -181,6 +199,13 @@ export const connmgrSettings = section("connmgr", {
   workers: workers({
     auto: halfTheCores,
     about: "Number of connection managers, in place of `runner/workers`.",
+  }),
+  heap_max: integer({
+    default: 0,
+    min: 0,
+    max: 1_048_576,
+    unit: "MiB",
+    about: "`runner/heap_max` for connection managers; 0: as it is there.",
   }),
   drain_timeout: integer({
     default: 2,

@@ -11,6 +11,13 @@ import {
 } from "../settings.ts";
 
 export const handlerSettings = section("handler", {
+  heap_max: integer({
+    default: 0,
+    min: 0,
+    max: 1_048_576,
+    unit: "MiB",
+    about: "`runner/heap_max` for the handler; 0: as it is there.",
+  }),
   ipc_file_mode: octal({ about: "Mode of the sockets that the handler makes." }),
   push_in_spec: list({ about: "PULL socket for items." }),
   push_in_sub_specs: list({

@@ -14,6 +14,13 @@ export const httpclientSettings = section("httpclient", {
     auto: halfTheCores,
     about: "Number of HTTP clients, in place of `runner/workers`.",
   }),
+  heap_max: integer({
+    default: 0,
+    min: 0,
+    max: 1_048_576,
+    unit: "MiB",
+    about: "`runner/heap_max` for HTTP clients; 0: as it is there.",
+  }),
   default_policy: choice<"allow" | "deny">(
     ["allow", "deny"],
     "allow",

@@ -16,6 +16,13 @@ export const proxySettings = section("proxy", {
     auto: halfTheCores,
     about: "Number of proxies, in place of `runner/workers`.",
   }),
+  heap_max: integer({
+    default: 0,
+    min: 0,
+    max: 1_048_576,
+    unit: "MiB",
+    about: "`runner/heap_max` for proxies; 0: as it is there.",
+  }),
   routesfile: text({
     default: "routes",
     about: "Routes; relative to this file. Changes are noticed.",

@@ -3,7 +3,7 @@ import type * as undici from "undici";
 
 /**
  * The two parts of undici we use. All of it together, with fetch, caches and mocks, is five times as much
- * code, which would have to be read at every start (docs/decisions/0005-start-time.md).
+ * code, which would have to be read at every start (docs/decisions/0006-start-time.md).
  */
 const load = createRequire(import.meta.url);
 
