@@ -1,3 +1,4 @@
+export { ByteStringMap } from "./byte-string-map.ts";
 export {
   type Bytes,
   byteLength,

@@ -7,6 +7,7 @@ import {
   reasonPhrase,
   renderResponseHead,
 } from "@pushpin/http";
+import type { WheelNode } from "@pushpin/clock";
 import { BAD_HANDSHAKE, negotiateDeflate } from "@pushpin/websocket";
 import { Packet, type Session } from "@pushpin/zhttp";
 import type { Part } from "../core/output-join.ts";
@@ -38,7 +39,7 @@ export class ClientConnection {
   readonly slot: number;
   readonly socket: Socket;
   keepAliveSlot: number | undefined = undefined;
-  wheel: { slot: number; dueMs: number } | undefined = undefined;
+  wheel: WheelNode | undefined = undefined;
   /** The client's half is closed. */
   hasEnded = false;
   readonly #engine: Engine;

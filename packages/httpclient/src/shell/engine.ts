@@ -1,6 +1,6 @@
 import type { Clock } from "@pushpin/clock";
 import type { Logger } from "@pushpin/log";
-import { detach } from "@pushpin/tnetstrings";
+import { ByteStringMap, detach } from "@pushpin/tnetstrings";
 import {
   INITIAL_CREDITS,
   isSuccessor,
@@ -10,6 +10,7 @@ import {
   Session,
 } from "@pushpin/zhttp";
 import type { ResponderSockets } from "@pushpin/zhttp/sockets";
+import { AgeLine, type InLine } from "../core/age-line.ts";
 import type { AddressPolicy } from "./address-policy.ts";
 import { ClientPool } from "./client-pool.ts";
 import type { ConnectOptions } from "./connector.ts";
@@ -17,8 +18,10 @@ import { HttpExchange } from "./http-exchange.ts";
 import { WebSocketExchange } from "./websocket-exchange.ts";
 
 /** What a session is to the backend: a request or a WebSocket. */
-export interface Exchange {
+export interface Exchange extends InLine<Exchange> {
   readonly session: Session;
+  /** What the engine knows it by; changes with the session. */
+  readonly key: string;
   /** Echoed with every packet. */
   readonly userData: string | undefined;
   keepAliveSlot?: number;
@@ -27,6 +30,8 @@ export interface Exchange {
   progressMs: number;
   start(): void;
   packet(packet: Packet, seq: number | undefined, nowMs: number): void;
+  /** `flush` is to be called; owned by the engine. */
+  isTouched: boolean;
   /** Sends what has gathered in this turn of the event loop. */
   flush(): void;
   /** Nothing has been transferred for too long. */
@@ -71,16 +76,16 @@ export class Engine {
   refused = 0;
   #options: EngineOptions;
   readonly #sockets: () => ResponderSockets;
-  readonly #exchanges = new Map<string, Exchange>();
+  readonly #exchanges = new ByteStringMap<Exchange>();
   /** WebSockets that the successor of a proxy can go on with. */
   readonly #byRef = new Map<string, WebSocketExchange>();
   readonly #proxies = new Predecessors();
   readonly #keepAlive = new KeepAliveSchedule<Exchange>();
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
-  #touched = new Set<Exchange>();
+  #touched: Exchange[] = [];
   /** Sessions the proxy has not heard of yet, the oldest first. */
-  readonly #unheard = new Set<Exchange>();
+  readonly #unheard = new AgeLine<Exchange>();
   #acknowledging = false;
   #whenIdle: (() => void) | undefined;
 
@@ -107,7 +112,7 @@ export class Engine {
   }
 
   openExchanges(): Exchange[] {
-    return [...this.#exchanges.values()];
+    return this.#exchanges.values();
   }
 
   /** Other limits from now on. */
@@ -136,8 +141,8 @@ export class Engine {
     session.receive(packet, 0, nowMs);
     const exchange =
       kind === "websocket"
-        ? new WebSocketExchange(this, session, packet)
-        : new HttpExchange(this, session, packet);
+        ? new WebSocketExchange(this, session, key, packet)
+        : new HttpExchange(this, session, key, packet);
     const isFull = this.#exchanges.size >= this.#options.exchangesMax; // Limit: max_open_requests
     this.#exchanges.set(key, exchange);
     if (exchange instanceof WebSocketExchange && exchange.ref !== undefined)
@@ -147,7 +152,7 @@ export class Engine {
       if (isFull) this.#refuse();
       session.fail(isFull ? "undefined-condition" : "bad-request");
     }
-    if (this.#unheard.has(exchange)) return;
+    if (exchange.isInLine) return; // in #unheard
     if (!session.ended) this.#keepAlive.add(exchange);
     this.pump(exchange);
   }
@@ -196,15 +201,16 @@ export class Engine {
       this.#sockets().send(detach(packet.from), cancel, false);
       return;
     }
-    this.#exchanges.delete(keyOf(former.peer, former.id));
-    this.#exchanges.set(keyOf(exchange.session.peer, exchange.session.id), exchange);
+    this.#exchanges.delete(exchange.key);
+    exchange.key = keyOf(exchange.session.peer, exchange.session.id);
+    this.#exchanges.set(exchange.key, exchange);
     this.pump(exchange);
   }
 
   /** Sends what the session may send now; a session that is over is forgotten. */
   pump(exchange: Exchange): void {
     const { session } = exchange;
-    const wasUnheard = session.hasQueued && this.#unheard.delete(exchange);
+    const wasUnheard = session.hasQueued && this.#unheard.remove(exchange);
     for (let packet = session.takePacket(); packet !== undefined; packet = session.takePacket()) {
       if (exchange.userData !== undefined) packet.userData = exchange.userData;
       if (this.log.isDebug)
@@ -222,8 +228,10 @@ export class Engine {
 
   /** Has `flush` called at the end of this turn of the event loop. */
   touch(exchange: Exchange): void {
-    if (this.#touched.size === 0) setImmediate(this.#flush);
-    this.#touched.add(exchange);
+    if (exchange.isTouched) return;
+    exchange.isTouched = true;
+    if (this.#touched.length === 0) setImmediate(this.#flush);
+    this.#touched.push(exchange);
   }
 
   /** Most requests are answered before anything else need be said of them. */
@@ -235,9 +243,9 @@ export class Engine {
   }
 
   forget(exchange: Exchange): void {
-    this.#unheard.delete(exchange);
+    this.#unheard.remove(exchange);
     if (exchange.keepAliveSlot !== undefined) this.#keepAlive.remove(exchange);
-    this.#exchanges.delete(keyOf(exchange.session.peer, exchange.session.id));
+    this.#exchanges.delete(exchange.key);
     if (exchange instanceof WebSocketExchange && exchange.ref !== undefined)
       this.#byRef.delete(exchange.ref);
     if (this.#exchanges.size === 0) this.#whenIdle?.();
@@ -277,18 +285,23 @@ export class Engine {
 
   readonly #flush = (): void => {
     const touched = this.#touched;
-    this.#touched = new Set();
-    for (const exchange of touched) exchange.flush();
+    this.#touched = [];
+    for (const exchange of touched) {
+      exchange.isTouched = false;
+      exchange.flush();
+    }
   };
 
   readonly #acknowledge = (): void => {
     const beforeMs = this.nowMs - ACKNOWLEDGE_AFTER_MS;
-    for (const exchange of this.#unheard) {
-      if (exchange.startedMs > beforeMs) break;
-      exchange.session.acknowledge();
-      this.pump(exchange);
+    for (let oldest = this.#unheard.first; oldest !== undefined; oldest = this.#unheard.first) {
+      if (oldest.startedMs > beforeMs) break;
+      this.#unheard.remove(oldest);
+      oldest.session.acknowledge();
+      this.pump(oldest);
+      if (!oldest.session.ended) this.#keepAlive.add(oldest);
     }
-    this.#acknowledging = this.#unheard.size > 0;
+    this.#acknowledging = this.#unheard.first !== undefined;
     if (this.#acknowledging) this.clock.setTimer(ACKNOWLEDGE_AFTER_MS / 2, this.#acknowledge);
   };
 

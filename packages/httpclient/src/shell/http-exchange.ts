@@ -33,8 +33,13 @@ interface Head {
  */
 export class HttpExchange implements Exchange, ResponseHandler {
   readonly session: Session;
+  readonly key: string;
   readonly userData: string | undefined;
   keepAliveSlot?: number;
+  isTouched = false;
+  isInLine = false;
+  older: Exchange | undefined;
+  newer: Exchange | undefined;
   readonly startedMs: number;
   progressMs: number;
   readonly #engine: Engine;
@@ -61,9 +66,10 @@ export class HttpExchange implements Exchange, ResponseHandler {
   /** Said when everything before it has been sent. */
   #failure: Condition | undefined;
 
-  constructor(engine: Engine, session: Session, first: Packet) {
+  constructor(engine: Engine, session: Session, key: string, first: Packet) {
     this.#engine = engine;
     this.session = session;
+    this.key = key;
     this.#request = first;
     this.userData = first.userData;
     this.startedMs = engine.nowMs;

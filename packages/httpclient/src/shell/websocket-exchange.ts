@@ -41,10 +41,15 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
 /** One WebSocket to a backend, on one ZWS session. */
 export class WebSocketExchange implements Exchange {
   session: Session;
+  key: string;
   /** What the session is called by all initiators that will ever have it; absent: nobody else can. */
   readonly ref: string | undefined;
   readonly userData: string | undefined;
   keepAliveSlot?: number;
+  isTouched = false;
+  isInLine = false;
+  older: Exchange | undefined;
+  newer: Exchange | undefined;
   readonly startedMs: number;
   progressMs: number;
   readonly #engine: Engine;
@@ -61,9 +66,10 @@ export class WebSocketExchange implements Exchange {
   #timer: Timer | undefined;
   #interim = 0;
 
-  constructor(engine: Engine, session: Session, first: Packet) {
+  constructor(engine: Engine, session: Session, key: string, first: Packet) {
     this.#engine = engine;
     this.session = session;
+    this.key = key;
     this.#request = first;
     this.userData = first.userData;
     if (first.batch) {

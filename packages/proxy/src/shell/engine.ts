@@ -3,7 +3,7 @@ import type { Clock } from "@pushpin/clock";
 import type { ProxySettings } from "@pushpin/config";
 import { Signer } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
-import { decode, detach, encode, toUtf8 } from "@pushpin/tnetstrings";
+import { ByteStringMap, decode, detach, encode, toUtf8 } from "@pushpin/tnetstrings";
 import {
   FanOut,
   INITIAL_CREDITS,
@@ -109,11 +109,11 @@ export class Engine {
   routes!: RouteTable;
   #options: EngineOptions;
   /** Sessions of clients and of the handler, by `<sender>:<id>`. */
-  readonly #ends = new Map<string, SessionEnd>();
+  readonly #ends = new ByteStringMap<SessionEnd>();
   /** By the session they are about, which is still with the handler. */
   readonly #earlyRetries = new Map<string, RetryPacket>();
   /** Our own to HTTP clients and services, by id. */
-  readonly #backendEnds = new Map<string, SessionEnd>();
+  readonly #backendEnds = new ByteStringMap<SessionEnd>();
   readonly #links = new Map<Session, Link>();
   readonly #relays = new Map<string, SocketRelay>();
   readonly #keepAlive = new KeepAliveSchedule<SessionEnd>();
@@ -217,7 +217,7 @@ export class Engine {
     this.#arrivals.arrived(client);
     const { lostEpoch } = this.#options.sockets().backends;
     const nowMs = this.#options.clock.nowMs();
-    for (const end of [...this.#backendEnds.values()]) {
+    for (const end of this.#backendEnds.values()) {
       const { session } = end;
       if (this.#links.has(session) || session.ended) continue;
       if (this.#httpClients.isLost(session, client, lostEpoch))

@@ -1,4 +1,5 @@
 import { TimerWheel, type WheelNode } from "@pushpin/clock";
+import { ByteStringMap } from "@pushpin/tnetstrings";
 import type { Report } from "./report.ts";
 
 /** A client connection as statistics name it. Texts are byte strings. */
@@ -40,7 +41,7 @@ export const LINGER_MS = 10_000;
 
 /** All open connections: who has to be announced again, and how long they have been there. */
 export class ConnectionTable {
-  readonly #connections = new Map<string, Connection>();
+  readonly #connections = new ByteStringMap<Connection>();
   readonly #wheel: TimerWheel<Connection>;
   readonly #refreshMs: number;
   readonly #events: ConnectionEvents;

@@ -21,7 +21,7 @@ export interface KeepAliveTick<S> {
 /** Whoever can be scheduled: the owner's record of a session. */
 export interface Scheduled {
   readonly session: Session;
-  /** Bucket and place in it; owned by the schedule. */
+  /** Place in a bucket times the number of buckets, plus which bucket; owned by the schedule. */
   keepAliveSlot?: number | undefined;
 }
 
@@ -30,25 +30,33 @@ export interface Scheduled {
  * in one packet (wire.md 4.4). Call `tick` once a second.
  */
 export class KeepAliveSchedule<S extends Scheduled> {
-  readonly #buckets: Set<S>[] = Array.from({ length: KEEP_ALIVE_CYCLE_S }, () => new Set());
+  readonly #buckets: S[][] = Array.from({ length: KEEP_ALIVE_CYCLE_S }, () => []);
   #current = 0;
   #next = 0;
 
   add(scheduled: S): void {
-    const slot = this.#next;
-    this.#next = (this.#next + 1) % KEEP_ALIVE_CYCLE_S;
-    scheduled.keepAliveSlot = slot;
-    this.#buckets[slot]?.add(scheduled);
+    const number = this.#next;
+    this.#next = (number + 1) % KEEP_ALIVE_CYCLE_S;
+    const bucket = this.#buckets[number] as S[];
+    scheduled.keepAliveSlot = bucket.length * KEEP_ALIVE_CYCLE_S + number;
+    bucket.push(scheduled);
   }
 
   remove(scheduled: S): void {
-    if (scheduled.keepAliveSlot === undefined) return;
-    this.#buckets[scheduled.keepAliveSlot]?.delete(scheduled);
+    const slot = scheduled.keepAliveSlot;
+    if (slot === undefined) return;
     scheduled.keepAliveSlot = undefined; // not `delete`, which would make the owner a slow object
+    // The last one takes the place. A set that every request passes through makes garbage that lasts.
+    const number = slot % KEEP_ALIVE_CYCLE_S;
+    const bucket = this.#buckets[number] as S[];
+    const last = bucket.pop() as S;
+    if (last === scheduled) return;
+    bucket[(slot - number) / KEEP_ALIVE_CYCLE_S] = last;
+    last.keepAliveSlot = slot;
   }
 
   get size(): number {
-    return this.#buckets.reduce((sum, bucket) => sum + bucket.size, 0);
+    return this.#buckets.reduce((sum, bucket) => sum + bucket.length, 0);
   }
 
   tick(nowMs: number): KeepAliveTick<S> {
@@ -56,7 +64,10 @@ export class KeepAliveSchedule<S extends Scheduled> {
     // Expiry is looked at in every bucket every few seconds: silence of 60 s ends a session within 65.
     const sweep = this.#current % EXPIRY_SWEEP_S;
     for (let i = sweep; i < KEEP_ALIVE_CYCLE_S; i += EXPIRY_SWEEP_S) {
-      for (const one of this.#buckets[i] as Set<S>) {
+      const bucket = this.#buckets[i] as S[];
+      // From the end, because whoever goes is replaced by the last one.
+      for (let at = bucket.length - 1; at >= 0; at -= 1) {
+        const one = bucket[at] as S;
         if (!one.session.ended && !one.session.isExpired(nowMs)) continue;
         this.remove(one);
         if (one.session.ended) continue;
@@ -64,12 +75,12 @@ export class KeepAliveSchedule<S extends Scheduled> {
         expired.push(one);
       }
     }
-    const packets = this.#refresh(this.#buckets[this.#current] as Set<S>);
+    const packets = this.#refresh(this.#buckets[this.#current] as S[]);
     this.#current = (this.#current + 1) % KEEP_ALIVE_CYCLE_S;
     return { packets, expired };
   }
 
-  #refresh(bucket: ReadonlySet<S>): Addressed[] {
+  #refresh(bucket: readonly S[]): Addressed[] {
     const packets: Addressed[] = [];
     const lists = new Map<string, Addressed>();
     for (const { session } of bucket) {
