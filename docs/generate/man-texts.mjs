@@ -127,7 +127,7 @@ export const MAN_TEXTS = {
       "Asks a running instance for new processes in the place of HTTP client, proxy and handler, one after " +
         "the other, and waits until each is ready. What is under way is finished first; clients stay connected, " +
         "because connection managers are not replaced. WebSockets with a connection of their own to the backend " +
-        "are closed with 1012.",
+        "are closed with 1012, if their route does not say reconnect.",
     ],
     exit: [
       ["0", "all have been replaced"],

@@ -24,7 +24,10 @@ const restart = () =>
 
 describe("given clients and requests on the way", () => {
   test("when all is restarted, then every request is answered, and nobody who is held notices", async () => {
-    installation = await Installation.start({ routes: [`* ${backend.address},over_http`] });
+    installation = await Installation.start({
+      routes: [`* ${backend.address},over_http`, `*,path_beg=/plain,reconnect ${backend.address}`],
+    });
+    const through = await SocketClient.open(`${installation.url.replace("http", "ws")}/plain`);
     const stream = await HttpStream.open(`${installation.url}/stream?channel=a`);
     await stream.received("[open]\n");
     const socket = await SocketClient.open(
@@ -58,12 +61,16 @@ describe("given clients and requests on the way", () => {
       formats: { "http-stream": { content: "new\n" }, "ws-message": { content: "new" } },
     });
     await stream.received("[open]\nnew\n");
+    through.send("still here");
+    await through.received("still here");
+    expect(through.closed).toBeUndefined();
     await socket.received("new");
     socket.send("echo");
     await socket.received("echo");
     expect([stream.end, socket.closed]).toEqual([undefined, undefined]);
     stream.close();
     socket.socket.terminate();
+    through.socket.terminate();
   });
 
   test("when nothing runs there, then the command says so", async () => {

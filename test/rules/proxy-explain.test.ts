@@ -199,3 +199,10 @@ test("given a route with debug, when a WebSocket asks, then it is told what woul
   expect(toByteString(client.body)).toContain("WebSocket-over-HTTP: events in POST requests");
   expect(rig.asked).toHaveLength(0);
 });
+
+test("given a route with reconnect, when a WebSocket is explained, then it says so where the target has a connection", () => {
+  const told = (...lines: string[]) => toByteString(make(lines).webSocket(asking()).body);
+  expect(told(`h,debug,reconnect ${A}`)).toContain("reconnect: connected again");
+  expect(told(`h,debug,reconnect ${A},over_http`)).not.toContain("reconnect:");
+  expect(told(`h,debug ${A}`)).not.toContain("reconnect:");
+});

@@ -189,6 +189,8 @@ function explainTargets(
     if (target.overHttp && isWebSocket) notes.push("WebSocket-over-HTTP: events in POST requests");
     if (target.kind === "zhttpreq" && isWebSocket && !target.overHttp)
       notes.push("WebSockets cannot be used with this target: 502");
+    if (route.reconnect && isWebSocket && target.kind === "backend" && !target.overHttp)
+      notes.push("reconnect: connected again when the HTTP client dies");
     if (target.ssl) notes.push(target.insecure ? "TLS, certificate not verified" : "TLS");
     if (!target.trusted) notes.push("untrusted: address policies apply");
     if (target.subscriptions.length > 0)

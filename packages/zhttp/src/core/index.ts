@@ -15,6 +15,7 @@ export { RETAINED_MAX_BYTES } from "./retained-input.ts";
 export {
   extentOf,
   pieceAfter,
+  RetainedStream,
   STREAM_RETAINED_MAX_BYTES,
   STREAM_RETAINED_MAX_PIECES,
   type StreamPiece,

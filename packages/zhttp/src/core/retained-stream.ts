@@ -48,9 +48,15 @@ export class RetainedStream {
   /** Bytes given up and not credited yet. */
   #owed = 0;
 
-  constructor(start: number, isMid: boolean) {
+  /** Messages are kept until all of them is credited: whoever comes next begins with a message. */
+  readonly #isWhole: boolean;
+  /** Whole messages: bytes credited of the one in front. */
+  #ahead = 0;
+
+  constructor(start: number, isMid: boolean, isWhole = false) {
     this.#start = start;
     this.#isMid = isMid;
+    this.#isWhole = isWhole;
   }
 
   /** Position of the first thing that is kept. */
@@ -61,6 +67,11 @@ export class RetainedStream {
   /** `start` is within a message. */
   get isMid(): boolean {
     return this.#isMid;
+  }
+
+  /** Something that was not credited was given up for the limits. */
+  get hasGap(): boolean {
+    return this.#lostUpTo > 0;
   }
 
   get bytes(): number {
@@ -74,7 +85,10 @@ export class RetainedStream {
       this.#bytes > STREAM_RETAINED_MAX_BYTES || // Limit: STREAM_RETAINED_MAX_BYTES
       this.#pieces.length > STREAM_RETAINED_MAX_PIECES // Limit: STREAM_RETAINED_MAX_PIECES
     ) {
-      this.#owed += this.#pieces[0]?.body.length ?? 0;
+      const length = this.#pieces[0]?.body.length ?? 0;
+      const paid = Math.min(this.#ahead, length);
+      this.#ahead -= paid;
+      this.#owed += length - paid;
       this.#dropFront();
       this.#lostUpTo = this.#start;
     }
@@ -86,6 +100,10 @@ export class RetainedStream {
     this.#owed -= owed;
     if (this.#owed === 0) this.#lostUpTo = 0;
     let left = bytes - owed;
+    if (this.#isWhole) {
+      this.#creditedWhole(left);
+      return;
+    }
     while (left > 0) {
       const piece = this.#pieces[0];
       if (piece === undefined) return;
@@ -96,6 +114,24 @@ export class RetainedStream {
       left -= piece.body.length;
       this.#dropFront();
     }
+  }
+
+  #creditedWhole(bytes: number): void {
+    this.#ahead += bytes;
+    for (let end = this.#frontEnd(); end > 0; end = this.#frontEnd()) {
+      let length = 0;
+      for (let i = 0; i < end; i += 1) length += (this.#pieces[i] as StreamPiece).body.length;
+      if (length > this.#ahead) return;
+      this.#ahead -= length;
+      for (let i = 0; i < end; i += 1) this.#dropFront();
+    }
+  }
+
+  /** How many pieces the message, or ping, in front has; 0 while its end is missing. */
+  #frontEnd(): number {
+    for (const [i, { type, more }] of this.#pieces.entries())
+      if (type === "data" ? !more : i === 0) return i + 1;
+    return 0;
   }
 
   /**
@@ -116,6 +152,7 @@ export class RetainedStream {
     const pieces = this.#pieces;
     this.#pieces = [];
     this.#bytes = 0;
+    this.#ahead = 0;
     return pieces;
   }
 

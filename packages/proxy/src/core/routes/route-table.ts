@@ -61,6 +61,8 @@ export interface Route {
   /** Flat; an empty value removes the header. */
   readonly headers: readonly string[];
   readonly noGrip: boolean;
+  /** A WebSocket's backend is connected again when the process that held its connection is gone. */
+  readonly reconnect: boolean;
   readonly targets: readonly Target[];
 }
 
@@ -224,6 +226,7 @@ function parseRoute(
     logLevel: logLevelOf(last("log_level")),
     headers,
     noGrip: props.has("no_grip"),
+    reconnect: props.has("reconnect"),
     targets,
   });
 }
@@ -294,6 +297,7 @@ const PLAIN_ROUTE: Route = {
   logLevel: undefined,
   headers: [],
   noGrip: false,
+  reconnect: false,
   targets: [],
 };
 

@@ -66,6 +66,12 @@ describe("given a routes line", () => {
     expect(table(line).problems).toEqual([problem]);
   });
 
+  test("when it says reconnect, then the route does, and no other", () => {
+    const { routes } = table("a,reconnect h:1", "b h:1");
+    const isSo = (host: string) => routes.find("ws", false, host, "/")?.reconnect;
+    expect([isSo("a"), isSo("b")]).toEqual([true, false]);
+  });
+
   test("when a target is the path of a socket, then that stands in the place of host and port", () => {
     const [route] = table("a unix:/run/app.sock,ssl b:1").routes.all();
     expect(route?.targets).toMatchObject([

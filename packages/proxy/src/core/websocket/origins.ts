@@ -8,7 +8,9 @@ import { type OverHttpShared, WebSocketOverHttp } from "../websocket-over-http/w
 import type { SocketOrigin, SocketOriginEvents } from "./socket-ports.ts";
 import type { SocketRequest } from "./socket-relay.ts";
 import { TestOrigin } from "./test-origin.ts";
-import { ZwsOrigin } from "./zws-origin.ts";
+import { ReconnectingOrigin } from "./reconnecting-origin.ts";
+import type { StreamBase } from "./socket-anchor.ts";
+import { ZwsOrigin, type ZwsOriginEvents } from "./zws-origin.ts";
 
 /** The backend's side of a client's WebSocket; undefined where the path edits leave no valid path. */
 export function openOrigin(
@@ -36,12 +38,18 @@ export function openOrigin(
       },
       events,
     );
-  const first = new Packet();
-  first.uri = addressed.uri;
-  first.headers = addressed.headers;
-  addressPacket(first, target);
-  const session = ports.openBackend("websocket", INITIAL_CREDITS, target);
-  return new ZwsOrigin(ports, session, first, events);
+  const dial = (events: ZwsOriginEvents, base?: StreamBase) => {
+    const first = new Packet();
+    first.uri = addressed.uri;
+    first.headers = addressed.headers;
+    addressPacket(first, target);
+    const session = ports.openBackend("websocket", INITIAL_CREDITS, target);
+    return new ZwsOrigin(ports, session, first, events, base);
+  };
+  // A service of its own does not tell of its successors.
+  return route.reconnect && target.kind === "backend"
+    ? new ReconnectingOrigin(ports, dial, events)
+    : dial(events);
 }
 
 /** Header list of the handshake towards the backend (proxy.md 5.1). */

@@ -15,6 +15,16 @@ export interface HeldSocket {
   readonly client: string;
   /** What it is called there. */
   readonly ref: string;
+  /** Where its streams of messages begin, by the positions of the client's session. */
+  readonly base: StreamBase;
+}
+
+/** A connection that took the place of another goes on where that one ended. */
+export interface StreamBase {
+  /** Position of the first thing the client sends on it. */
+  readonly up: number;
+  /** Position of the first thing the backend sends on it. */
+  readonly down: number;
 }
 
 /** A WebSocket, as a successor of this process finds it at the connection manager. */
@@ -61,6 +71,8 @@ export function decodeSocketAnchor(text: string): SocketAnchor | undefined {
     Array.isArray(anchor.origin.meta) &&
     anchor.origin.meta.every((one) => typeof one === "string") &&
     (anchor.held === undefined ||
-      (typeof anchor.held.client === "string" && typeof anchor.held.ref === "string"));
+      (typeof anchor.held.client === "string" && typeof anchor.held.ref === "string" &&
+        typeof anchor.held.base?.up === "number" &&
+        typeof anchor.held.base.down === "number"));
   return isOurs ? (anchor as SocketAnchor) : undefined;
 }

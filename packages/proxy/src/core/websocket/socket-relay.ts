@@ -262,7 +262,10 @@ export class SocketRelay implements Controlled {
       close: (code, reason) => this.#closedByOrigin(code, reason),
       drained: () => this.#grantUp(),
       gone: () => this.#originGone(),
-      stateChanged: () => this.anchorChanged(),
+      stateChanged: () => {
+        this.#held = this.#origin?.held ?? this.#held;
+        this.anchorChanged();
+      },
     };
   }
 

@@ -10,12 +10,17 @@ import {
   type StreamPiece,
 } from "@pushpin/zhttp";
 import type { RelayPorts, SessionEnd } from "../relay/ports.ts";
-import type { HeldSocket } from "./socket-anchor.ts";
+import type { HeldSocket, StreamBase } from "./socket-anchor.ts";
 import type { MessageType, SocketOrigin, SocketOriginEvents } from "./socket-ports.ts";
 import { deliver } from "./zws-client.ts";
 
+export interface ZwsOriginEvents extends SocketOriginEvents {
+  /** Whoever kept the connection is gone; nothing follows. Absent: this is reported as a close. */
+  keeperGone?(): void;
+}
+
 /** Close code: the backend's connection is lost, the client may come back. */
-const SERVICE_RESTART = 1012;
+export const SERVICE_RESTART = 1012;
 
 //   opening ──101──▶ open ◀──resume── reclaiming;   any ──failure, cancel, both closes──▶ over
 /** A backend's WebSocket, by way of the HTTP client. */
@@ -24,7 +29,8 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
   keepAliveSlot?: number;
   readonly #ports: RelayPorts;
   readonly #first: Packet;
-  readonly #events: SocketOriginEvents;
+  readonly #events: ZwsOriginEvents;
+  #base: StreamBase;
   #isOpen = false;
   #isOver = false;
   #ref: string;
@@ -39,7 +45,14 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
   #close: { readonly code: number | undefined; readonly reason: Bytes } | undefined;
 
   /** `first`: the handshake, addressed. */
-  constructor(ports: RelayPorts, session: Session, first: Packet, events: SocketOriginEvents) {
+  constructor(
+    ports: RelayPorts,
+    session: Session,
+    first: Packet,
+    events: ZwsOriginEvents,
+    base: StreamBase = { up: 0, down: 0 },
+  ) {
+    this.#base = base;
     this.#ports = ports;
     this.session = session;
     this.#first = first;
@@ -58,7 +71,12 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
 
   get held(): HeldSocket | undefined {
     if (!this.#isOpen || this.session.at === undefined) return undefined;
-    return { client: this.session.peer, ref: this.#ref };
+    return { client: this.session.peer, ref: this.#ref, base: this.#base };
+  }
+
+  /** Position of what the backend delivers next. */
+  get downPosition(): number {
+    return this.#base.down + this.session.inPos;
   }
 
   open(): void {
@@ -66,8 +84,9 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
     this.#ports.pump(this.session);
   }
 
-  reclaim({ client, ref }: HeldSocket, point: ResumePoint): void {
+  reclaim({ client, ref, base }: HeldSocket, point: ResumePoint): void {
     this.#ref = ref;
+    this.#base = base;
     this.#isOpen = true;
     this.#reclaiming = { point, pieces: [] };
     this.#ports.awaitHttpClient(client, (isThere) => {
@@ -76,7 +95,7 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
         this.#lost();
         return;
       }
-      this.session.reclaim(client, ref, point.at);
+      this.session.reclaim(client, ref, Math.max(0, point.at - base.down));
       this.#flush();
     });
   }
@@ -93,7 +112,7 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
         received,
         packet,
         this.#events,
-        this.session.at === undefined ? undefined : this.session.inPos,
+        this.session.at === undefined ? undefined : this.downPosition,
       );
     else if (received === "data" || isFailure) this.#answered(packet, received);
     this.#flush();
@@ -171,16 +190,17 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
     const reclaiming = this.#reclaiming;
     if (reclaimed === undefined || reclaiming === undefined) return;
     const { point, pieces } = reclaiming;
-    if (reclaimed.received < point.sent) {
+    const received = this.#base.up + reclaimed.received;
+    if (received < point.sent) {
       this.session.cancel();
       this.#lost();
       return;
     }
     this.#reclaiming = undefined;
-    this.#skip = reclaimed.received - point.sent;
+    this.#skip = received - point.sent;
     this.#isClosedThere = reclaimed.isClosed;
     // A message the client has a part of begins where it has got to; another was for nobody.
-    if (reclaimed.isMid && !this.#isDropped) this.#events.inMidMessage(reclaimed.start === point.at);
+    if (reclaimed.isMid && !this.#isDropped) this.#events.inMidMessage(this.#base.down + reclaimed.start === point.at);
     for (const piece of pieces) this.#again(piece);
     if (this.#isDropped) {
       this.#ports.pump(this.session);
@@ -198,6 +218,11 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
       this.#forget();
       return;
     }
+    if (this.#events.keeperGone !== undefined) {
+      this.#forget();
+      this.#events.keeperGone();
+      return;
+    }
     this.#events.close(this.#close === undefined ? SERVICE_RESTART : this.#close.code, "");
     this.#end();
   }
@@ -205,11 +230,10 @@ export class ZwsOrigin implements SocketOrigin, SessionEnd {
   #answered(packet: Packet, received: string): void {
     const { code, reason, headers = [], body } = packet;
     if (this.#isOpen) {
-      if (this.#reclaiming !== undefined) {
+      if (this.#reclaiming !== undefined || packet.condition === PEER_RESTARTED) {
         this.#lost();
         return;
       }
-      if (packet.condition === PEER_RESTARTED) this.#events.close(SERVICE_RESTART, "");
       this.#end();
       return;
     }
