@@ -3,12 +3,21 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { startGripBackend } from "../grip-backend.ts";
 import { crash, type Role } from "./crash.ts";
 
-/** More with the environment variables; SockJS and what has a connection of its own are not among them. */
-const STREAMS = Number(process.env.PUSHPIN_TEST_CRASH_CLIENTS ?? 300);
-const SOCKETS = Math.ceil(STREAMS / 5);
+/** `npm run crash` has 5,000, ten times each; a fifth as many of every other kind of client. */
+const STREAMS = Number(process.env.PUSHPIN_TEST_CRASH_CLIENTS ?? 200);
+const OTHERS = Math.ceil(STREAMS / 5);
+const KILLS = Number(process.env.PUSHPIN_TEST_CRASH_KILLS ?? 2);
+const SEED = Number(process.env.PUSHPIN_TEST_CRASH_SEED ?? 7);
+const ROLES: readonly Role[] = ["handler", "proxy", "httpclient"];
+/** With many clients the test itself needs the time. */
+const PUBLISH_PAUSE_MS = Math.max(5, (STREAMS + OTHERS) / 25);
+const PATIENCE_MS = 60_000;
 /** Longer than a packet stays in a process, on a slow machine. */
 const ON_THE_WAY_MS = 100;
-const KILLS = Number(process.env.PUSHPIN_TEST_CRASH_KILLS ?? 2);
+/** Until they are answered, however long that takes here. */
+const POLL = "Grip-Hold=response&Grip-Timeout=3600";
+/** WebSockets with a connection to the backend are closed by the death of these. */
+const CLOSING: ReadonlySet<Role> = new Set<Role>(["httpclient"]);
 
 let backend: Backend;
 let installation: Installation;
@@ -67,7 +76,7 @@ class Publisher {
       if (this.#isKilling) this.uncertain.add(content);
       this.#isKilling = false;
       this.#answered.push({ content, atMs: performance.now() });
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, PUBLISH_PAUSE_MS));
     }
   }
 }
@@ -83,74 +92,170 @@ function seeded(seed: number): () => number {
   };
 }
 
+/** Whom to kill, each as often as the others. */
+function schedule(random: () => number): Role[] {
+  const all = Array.from({ length: KILLS }, () => ROLES).flat();
+  for (let i = all.length - 1; i > 0; i -= 1) {
+    const j = Math.floor(random() * (i + 1));
+    [all[i], all[j]] = [all[j] as Role, all[i] as Role];
+  }
+  return all;
+}
+
 /**
  * What a client should have: every number in order. One whose answer got lost may be there twice; one
  * that was answered in the last moments of a handler may be missing.
  */
-function check(received: readonly string[], publisher: Publisher): void {
-  const expected = [...received];
+function faultOf(received: readonly string[], publisher: Publisher): string | undefined {
   let at = 0;
   for (const content of publisher.published) {
-    if (publisher.uncertain.has(content) && expected[at] !== content) continue;
-    expect(expected[at], `in place ${at} of ${expected.slice(at - 3, at + 6).join("")}`).toBe(content);
+    if (publisher.uncertain.has(content) && received[at] !== content) continue;
+    if (received[at] !== content)
+      return `no ${content} in place ${at} of ${received.slice(Math.max(0, at - 3), at + 6).join("")}`;
     at += 1;
-    if (publisher.repeated.has(content) && expected[at] === content) at += 1;
+    if (publisher.repeated.has(content) && received[at] === content) at += 1;
   }
-  expect(expected.length).toBe(at);
+  return received.length === at ? undefined : `more than was published: ${received.slice(at).join("")}`;
 }
 
-describe.each<Role>(["handler", "proxy", "httpclient"])("given many clients under load", (role) => {
-  test(`when the ${role} is killed at random moments, then nobody is dropped, and everybody gets everything in order`, async () => {
-    const random = seeded(role.length);
+/** How long what begins when a process dies has to wait. Unit: ms. */
+class Gaps {
+  readonly #byRole = new Map<string, number[]>();
+
+  note(what: string, ms: number): void {
+    this.#byRole.set(what, [...(this.#byRole.get(what) ?? []), Math.round(ms)]);
+  }
+
+  get summary(): Record<string, { p50: number; max: number }> {
+    return Object.fromEntries(
+      [...this.#byRole].map(([what, all]) => {
+        const sorted = [...all].sort((a, b) => a - b);
+        return [what, { p50: sorted[sorted.length >> 1] ?? 0, max: sorted[sorted.length - 1] ?? 0 }];
+      }),
+    );
+  }
+}
+
+describe("given many clients of all kinds under load", () => {
+  test("when processes are killed at random moments, then nobody is dropped, and everybody gets everything in order", async () => {
+    const random = seeded(SEED);
     installation = await Installation.start({
-      routes: [`* ${backend.address},over_http`],
+      routes: [`* ${backend.address},over_http`, `*,path_beg=/plain ${backend.address}`],
+      config: { handler: { update_on_first_subscription: "false" } },
     });
     const { url } = installation;
+    const socketUrl = url.replace("http", "ws");
     const streams = await many(STREAMS, () => HttpStream.open(`${url}/stream?channel=load`));
-    const sockets = await many(SOCKETS, () =>
-      SocketClient.open(`${url.replace("http", "ws")}/woh?channel=load`),
-    );
-    for (const stream of streams) await stream.received("[open]\n");
+    const sockets = await many(OTHERS, () => SocketClient.open(`${socketUrl}/woh?channel=load`));
+    let throughs = await many(OTHERS, () => SocketClient.open(`${socketUrl}/plain`));
+    for (const stream of streams) await stream.received("[open]\n", PATIENCE_MS);
     // Subscribed is who has got something.
-    await until("all subscriptions", async () => {
-      await installation.publish({ channel: "load", formats: { "ws-message": { content: "?" } } });
-      return sockets.every((one) => one.messages.length > 0);
-    });
+    await until(
+      "all subscriptions",
+      async () => {
+        await installation.publish({ channel: "load", formats: { "ws-message": { content: "?" } } });
+        return sockets.every((one) => one.messages.length > 0);
+      },
+      PATIENCE_MS,
+    );
     for (const socket of sockets) socket.messages.length = 0;
+    const gaps = new Gaps();
     const publisher = new Publisher(installation);
-    const answered: number[] = [];
-    for (let kill = 0; kill < KILLS; kill += 1) {
-      await new Promise((resolve) => setTimeout(resolve, random() * 200));
-      const restarted = crash(installation, role);
+    for (const [kill, role] of schedule(random).entries()) {
+      const polls = await openPolls(url, kill);
+      await new Promise((resolve) => setTimeout(resolve, random() * PUBLISH_PAUSE_MS * 10));
       if (role === "handler") publisher.noteKill();
       const startMs = performance.now();
-      expect((await HttpStream.whole(`${url}/echo`)).status).toBe(200);
-      answered.push(performance.now() - startMs);
-      for (const socket of sockets) socket.send(`to backend ${kill}`);
+      const since = () => performance.now() - startMs;
+      const restarted = crash(installation, role).then(() => gaps.note(`${role}: replaced`, since()));
+      const message = `to backend ${kill}`;
+      for (const socket of sockets) socket.send(message);
+      if (!CLOSING.has(role)) for (const socket of throughs) socket.send(message);
+      const plain = HttpStream.whole(`${url}/echo`).then((answer) => {
+        gaps.note(`${role}: a request`, since());
+        return answer;
+      });
+      const held = HttpStream.open(`${url}/stream?channel=other`).then(async (stream) => {
+        await stream.received("[open]", PATIENCE_MS);
+        gaps.note(`${role}: a new stream`, since());
+        stream.close();
+      });
+      expect((await plain).status).toBe(200);
+      await held;
       await restarted;
+      await polls.answered();
+      throughs = await lookAtThroughs(throughs, role, message, socketUrl);
     }
     await until("the last number", () => publisher.published.length > 20);
     await publisher.stop();
     const last = publisher.published[publisher.published.length - 1] as string;
-    for (const stream of streams) await stream.received(last);
+    for (const stream of streams) await stream.received(last, PATIENCE_MS);
+    const faults: string[] = [];
     for (const socket of sockets) {
-      await socket.received(last);
-      for (let kill = 0; kill < KILLS; kill += 1) await socket.received(`to backend ${kill}`);
+      await socket.received(last, PATIENCE_MS);
+      for (let kill = 0; kill < KILLS * ROLES.length; kill += 1)
+        await socket.received(`to backend ${kill}`, PATIENCE_MS);
+      const fault = faultOf(socket.messages.map(String).filter((one) => one.startsWith("<")), publisher);
+      if (fault !== undefined || socket.closed !== undefined)
+        faults.push(`WebSocket: ${fault ?? JSON.stringify(socket.closed)}`);
+    }
+    for (const stream of streams) {
+      const fault = stream.end ?? faultOf(stream.text.match(/<\d+>/g) ?? [], publisher);
+      if (fault !== undefined) faults.push(`stream: ${fault}`);
     }
     if (process.env.PUSHPIN_TEST_CRASH_CLIENTS !== undefined)
-      console.log(role, { published: publisher.published.length, repeated: publisher.repeated.size, answered });
-    for (const stream of streams) {
-      expect(stream.end).toBeUndefined();
-      check(stream.text.match(/<\d+>/g) ?? [], publisher);
-    }
-    for (const socket of sockets) {
-      expect(socket.closed).toBeUndefined();
-      check(socket.messages.map(String).filter((one) => one.startsWith("<")), publisher);
-    }
+      console.log({
+        seed: SEED,
+        kills: KILLS * ROLES.length,
+        streams: STREAMS,
+        longPolls: OTHERS,
+        overHttp: OTHERS,
+        passThrough: OTHERS,
+        published: publisher.published.length,
+        publishedAgain: publisher.repeated.size,
+        faults: faults.length,
+        gapsMs: gaps.summary,
+      });
+    expect(faults.slice(0, 10)).toEqual([]);
     for (const stream of streams) stream.close();
-    for (const socket of sockets) socket.socket.terminate();
-  }, 120_000);
+    for (const socket of [...sockets, ...throughs]) socket.socket.terminate();
+  }, 1_200_000);
 });
+
+/** Long polls that wait while something dies, and are answered afterwards, every one. */
+async function openPolls(url: string, kill: number): Promise<{ answered: () => Promise<void> }> {
+  const channel = `polls-${kill}`;
+  const seen = installation.runner.output.length;
+  const polls = Array.from({ length: OTHERS }, () => HttpStream.whole(`${url}/answer?${POLL}&Grip-Channel=${channel}`));
+  const subscribed = new RegExp(`subscribe .*channel=${channel}$`, "gm");
+  await until(
+    "all long polls",
+    () => (installation.runner.output.slice(seen).match(subscribed)?.length ?? 0) >= OTHERS,
+    PATIENCE_MS,
+  );
+  return {
+    answered: async () => {
+      await installation.publish({ channel, formats: { "http-response": { body: "answered" } } });
+      const answers = await Promise.all(polls);
+      expect(new Set(answers.map(({ text }) => text))).toEqual(new Set(["answered"]));
+    },
+  };
+}
+
+/** Those that had to be closed are opened again. */
+async function lookAtThroughs(
+  throughs: SocketClient[],
+  role: Role,
+  message: string,
+  socketUrl: string,
+): Promise<SocketClient[]> {
+  if (!CLOSING.has(role)) {
+    for (const socket of throughs) await socket.received(message, PATIENCE_MS);
+    return throughs;
+  }
+  for (const socket of throughs) expect((await socket.end(PATIENCE_MS)).code).toBe(1012);
+  return many(OTHERS, () => SocketClient.open(`${socketUrl}/plain`));
+}
 
 async function many<T>(count: number, open: () => Promise<T>): Promise<T[]> {
   const all: T[] = [];
