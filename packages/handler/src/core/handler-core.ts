@@ -11,6 +11,7 @@ import { type Hold, holdKey } from "./holds/hold.ts";
 import { ResponseHold } from "./holds/response-hold.ts";
 import { resumeHold } from "./holds/resume.ts";
 import { StreamHold } from "./holds/stream-hold.ts";
+import { Greetings } from "./greetings.ts";
 import { InternalRequests } from "./internal-requests.ts";
 import { type Due, LinkTimers } from "./link-timers.ts";
 import { NetworkFilters } from "./network-filters.ts";
@@ -104,6 +105,9 @@ export class HandlerCore {
       links: new LinkTimers(wheel),
       filters: new FilterRunner(this.#network),
       random,
+      greetings: new Greetings(settings.instanceId, (to, packet, viaRouter) =>
+        outputs.toClient(to, packet, viaRouter),
+      ),
       release: (hold) => this.#release(hold),
     };
     this.ws = new WsControl(this.services, (proxy, number) =>
@@ -120,10 +124,16 @@ export class HandlerCore {
 
   /** Settings that may change while clients are held; the others stay as they were. */
   configure(settings: CoreSettings, nowMs: number): void {
-    this.#nowMs = nowMs;
+    this.#enter(nowMs);
     this.services.settings = settings;
     this.services.sequencer.configure(settings);
     this.#publisher.reconfigure(nowMs);
+  }
+
+  /** Every input begins here, except clients that are handed over. */
+  #enter(nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.services.greetings.flush();
   }
 
   get holds(): number {
@@ -131,18 +141,19 @@ export class HandlerCore {
   }
 
   accept(args: TnetMap, from: string | undefined, nowMs: number): RpcReply {
-    this.#nowMs = nowMs;
+    this.#enter(nowMs);
     return this.#accept.accept(args, from, nowMs);
   }
 
   /** From a connection manager. */
   clientPacket(packet: Packet, nowMs: number): void {
-    this.#nowMs = nowMs;
-    const { from } = packet;
     if (packet.type === "resume") {
+      this.#nowMs = nowMs;
       this.#resume(packet, nowMs);
       return;
     }
+    this.#enter(nowMs);
+    const { from } = packet;
     if (packet.ids === undefined) {
       this.#holds.get(holdKey(from, packet.id))?.receive(packet, packet.seq, nowMs);
       return;
@@ -172,25 +183,25 @@ export class HandlerCore {
 
   /** From the proxy, about a request of ours. */
   requestPacket(packet: Packet, nowMs: number): void {
-    this.#nowMs = nowMs;
+    this.#enter(nowMs);
     this.services.requests.receive(packet, nowMs);
     this.ws.out.flush();
   }
 
   /** A proxy has started. */
   proxyStarted(proxy: string, nowMs: number): void {
-    this.#nowMs = nowMs;
+    this.#enter(nowMs);
     this.services.requests.proxyStarted(proxy, nowMs);
     this.ws.out.flush();
   }
 
   wsControl(packet: ControlPacket, nowMs: number): void {
-    this.#nowMs = nowMs;
+    this.#enter(nowMs);
     this.ws.receive(packet, nowMs);
   }
 
   publish(items: readonly PublishItem[], nowMs: number): void {
-    this.#nowMs = nowMs;
+    this.#enter(nowMs);
     for (const item of items) {
       if (item.connection === undefined) this.#publisher.publish(item, nowMs);
       else this.#publishTo(item.connection, item, nowMs);
@@ -240,7 +251,7 @@ export class HandlerCore {
 
   /** Whatever may have been missed is asked for. */
   recover(nowMs: number): void {
-    this.#nowMs = nowMs;
+    this.#enter(nowMs);
     this.services.sequencer.forgetAllLastIds();
     for (const hold of this.#holds.values()) update(hold, "low", nowMs);
   }
@@ -256,7 +267,7 @@ export class HandlerCore {
   }
 
   tick(nowMs: number): void {
-    this.#nowMs = nowMs;
+    this.#enter(nowMs);
     const { wheel, updates, subscriptions } = this.services;
     wheel.advance(nowMs, (entry) => entry.due(nowMs));
     subscriptions.settle(nowMs);

@@ -3,6 +3,7 @@ import type { Logger } from "@pushpin/log";
 import type { Packet } from "@pushpin/zhttp";
 import type { RetryPacket } from "@pushpin/zrpc";
 import type { FilterRunner } from "./filter-runner.ts";
+import type { Greetings } from "./greetings.ts";
 import type { Hold } from "./holds/hold.ts";
 import type { ResponseHold } from "./holds/response-hold.ts";
 import type { StreamHold } from "./holds/stream-hold.ts";
@@ -70,6 +71,7 @@ export interface Services {
   readonly links: LinkTimers;
   readonly filters: FilterRunner;
   /** Uniform in [0, 1). */
+  readonly greetings: Greetings;
   random(): number;
   /** The hold is over: it gets no more packets. */
   release(hold: Hold): void;

@@ -34,6 +34,13 @@ export class SendQueue {
     return this.#credits === 0 && this.#first === undefined && this.#at === this.#items.length;
   }
 
+  /** Nothing waits but one keep-alive. */
+  get isLoneKeepAlive(): boolean {
+    const first = this.#first;
+    if (first?.length !== 1 || first[0]?.type !== "keep-alive") return false;
+    return this.#credits === 0 && this.#at === this.#items.length;
+  }
+
   /** Ahead of everything, needs no credits: openings, keep-alives, ends. */
   addFirst(packet: Packet): void {
     if (this.#first === undefined) this.#first = [packet];

@@ -1,5 +1,5 @@
 import { type Bytes, detach, type Tnet } from "@pushpin/tnetstrings";
-import { ANCHOR_MAX_BYTES, Packet } from "./packet.ts";
+import { ANCHOR_MAX_BYTES, type IdEntry, Packet } from "./packet.ts";
 import { RetainedInput } from "./retained-input.ts";
 import { RetainedStream } from "./retained-stream.ts";
 import { SendQueue } from "./send-queue.ts";
@@ -579,6 +579,14 @@ export class Session {
     const packet = new Packet();
     packet.type = "keep-alive";
     this.#urgent(packet);
+  }
+
+  /** Takes the keep-alive of a session that goes on off its queue, for a packet to many; undefined if more waits. */
+  takeGreeting(): IdEntry | undefined {
+    if (!this.multi || this.anchor !== undefined || !this.maySend) return undefined;
+    if (this.#queue?.isLoneKeepAlive !== true) return undefined;
+    this.#queue = undefined;
+    return { id: this.id, seq: this.nextOutSeq() };
   }
 
   /** Responder: asks to give the session away; the send queue must be empty by then. */

@@ -127,6 +127,11 @@ export abstract class Hold implements Scheduled, Due {
       services.outputs.toClient(session.peer, packet, session.routerResp);
   }
 
+  /** Says that a session taken over goes on. */
+  protected greet(): void {
+    if (!this.services.greetings.add(this.session)) this.flush();
+  }
+
   /** Everything ends, for whatever reason; the gone link is told. */
   protected finish(nowMs: number): void {
     this.leave(nowMs, true);

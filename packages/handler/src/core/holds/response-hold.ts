@@ -74,6 +74,10 @@ export class ResponseHold extends Hold implements Updatable {
     }
     const dueMs = this.#dueMs ?? nowMs + this.#instruct.timeoutS * 1000;
     this.services.wheel.schedule(this, dueMs);
+    if (this.isResuming) {
+      this.greet(); // the connection manager has the anchor we were given
+      return;
+    }
     this.#anchorUntil(dueMs);
     this.flush();
   }

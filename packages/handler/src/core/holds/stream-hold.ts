@@ -88,6 +88,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
   /** Goes on where a predecessor of this process has left off. */
   resume(nowMs: number): void {
     this.isResuming = true;
+    this.#isAnchored = true; // by what the connection manager has given us
     this.#subscribeImplicit(nowMs);
     if (this.#isChain) this.#followLink(nowMs);
     else {
@@ -95,7 +96,7 @@ export class StreamHold extends Hold implements Updatable, LinkMember, LinkOwner
       this.#enterHold(nowMs);
     }
     this.isResuming = false;
-    this.flush();
+    this.greet();
   }
 
   /**
