@@ -1,7 +1,7 @@
-import { chmodSync, chownSync, readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import net, { isIPv6 } from "node:net";
 import { getSystemErrorName } from "node:util";
-import type { ListenAddress, LocalAddress } from "./listen-address.ts";
+import { type LocalAddress, setOwner, type TcpAddress } from "@pushpin/config";
 
 /** A listening socket that the runner keeps open while its users come and go. */
 export interface OpenListener {
@@ -13,7 +13,7 @@ export interface OpenListener {
 const LOCAL = -1;
 
 /** Opens a TCP listener without ever accepting on it. @throws Error `failed to bind …`. */
-export function openTcp(name: string, address: ListenAddress): OpenListener {
+export function openTcp(name: string, address: TcpAddress): OpenListener {
   const { host, port } = address;
   const isV6 = isIPv6(host);
   return bind(name, host, port, isV6 ? 6 : 4, isV6 ? `[${host}]:${port}` : `${host}:${port}`);
@@ -23,25 +23,8 @@ export function openTcp(name: string, address: ListenAddress): OpenListener {
 export function openLocal(name: string, address: LocalAddress): OpenListener {
   rmSync(address.path, { force: true });
   const listener = bind(name, address.path, -1, LOCAL, address.path);
-  if (address.mode !== undefined) chmodSync(address.path, address.mode);
-  const uid = lookUp("/etc/passwd", address.user, "user", address.path);
-  const gid = lookUp("/etc/group", address.group, "group", address.path);
-  if (uid !== undefined || gid !== undefined) chownSync(address.path, uid ?? -1, gid ?? -1);
+  setOwner(address);
   return listener;
-}
-
-function lookUp(
-  file: string,
-  name: string | undefined,
-  what: string,
-  path: string,
-): number | undefined {
-  if (name === undefined) return undefined;
-  for (const line of readFileSync(file, "utf8").split("\n")) {
-    const [entry, , id] = line.split(":");
-    if (entry === name && id !== undefined) return Number(id);
-  }
-  throw new Error(`failed to set ${what} "${name}" on "${path}": no such ${what}`);
 }
 
 interface Handle {

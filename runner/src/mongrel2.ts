@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import type { ListenAddress } from "./listen-address.ts";
+import type { TcpAddress } from "@pushpin/config";
 
 // Mongrel2 with the original's m2adapter in the place of the connection manager (operations.md 7).
 
@@ -20,7 +20,7 @@ export interface Mongrel2Plan {
   readonly level: number;
 }
 
-export interface Mongrel2Listener extends ListenAddress {
+export interface Mongrel2Listener extends Pick<TcpAddress, "host" | "port"> {
   readonly isSecure: boolean;
 }
 
@@ -167,7 +167,7 @@ function adapterSockets(plan: Mongrel2Plan): string[] {
 }
 
 /** Whether somebody accepts connections there. */
-export function isListening({ host, port }: ListenAddress): Promise<boolean> {
+export function isListening({ host, port }: Mongrel2Listener): Promise<boolean> {
   const to = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return new Promise((resolve) => {
     const socket = connect({ host: to, port });

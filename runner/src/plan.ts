@@ -7,19 +7,17 @@ import {
   httpclientSettings,
   type LoadOptions,
   type LogLevels,
+  type LocalAddress,
   levelOf,
+  parseLocalAddress,
   parseLogLevels,
   proxySettings,
+  parseTcpAddress,
   runnerSettings,
+  type TcpAddress,
   workersOf,
 } from "@pushpin/config";
 import type { RunnerArguments } from "./runner-arguments.ts";
-import {
-  type ListenAddress,
-  type LocalAddress,
-  parseListenAddress,
-  parseLocalAddress,
-} from "./listen-address.ts";
 import {
   adapterConfigOf,
   databaseOf,
@@ -46,10 +44,10 @@ export interface Plan {
   readonly workers: readonly Worker[];
   /** A process that ended unasked is started again. */
   readonly restart: boolean;
-  readonly http: readonly ListenAddress[];
-  readonly https: readonly ListenAddress[];
+  readonly http: readonly TcpAddress[];
+  readonly https: readonly TcpAddress[];
   readonly local: readonly LocalAddress[];
-  readonly control: ListenAddress | undefined;
+  readonly control: TcpAddress | undefined;
   readonly rundir: string;
   readonly logdir: string;
   readonly levels: LogLevels;
@@ -91,9 +89,9 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
   if ((services.includes("connmgr") || hasMongrel2) && http.length + https.length + local.length === 0)
     throw new Error("no server ports configured");
   const offset = config.portOffset;
-  const control =
+  const control: TcpAddress | undefined =
     services.includes("handler") && handler.push_in_http_port > 0
-      ? { host: handler.push_in_http_addr || "0.0.0.0", port: handler.push_in_http_port + offset }
+      ? { kind: "tcp", host: handler.push_in_http_addr || "0.0.0.0", port: handler.push_in_http_port + offset }
       : undefined;
   refuseClashes(http, https, local, control);
   return {
@@ -115,12 +113,12 @@ export function makePlan(config: Config, args: RunnerArguments): Plan {
 
 /** @throws Error where two listeners want the same address, which would end the start in the middle. */
 function refuseClashes(
-  http: readonly ListenAddress[],
-  https: readonly ListenAddress[],
+  http: readonly TcpAddress[],
+  https: readonly TcpAddress[],
   local: readonly LocalAddress[],
-  control: ListenAddress | undefined,
+  control: TcpAddress | undefined,
 ): void {
-  const keyed = (key: string) => (address: ListenAddress) => ({ key, address });
+  const keyed = (key: string) => (address: TcpAddress) => ({ key, address });
   const all = [
     ...http.map(keyed("runner/http_port")),
     ...https.map(keyed("runner/https_ports")),
@@ -140,11 +138,11 @@ function refuseClashes(
 }
 
 /** Two sockets cannot be bound to these at once. */
-function clash(one: ListenAddress, other: ListenAddress): boolean {
+function clash(one: TcpAddress, other: TcpAddress): boolean {
   if (one.port !== other.port || one.port === 0) return false;
-  const isAny = ({ host }: ListenAddress) => /^[0:]+$/.test(host) && host.includes(":");
+  const isAny = ({ host }: TcpAddress) => /^[0:]+$/.test(host) && host.includes(":");
   if (isAny(one) || isAny(other)) return true; // takes IPv4 too
-  const isV6 = (address: ListenAddress) => address.host.includes(":");
+  const isV6 = (address: TcpAddress) => address.host.includes(":");
   if (isV6(one) !== isV6(other)) return false;
   return one.host === other.host || one.host === "0.0.0.0" || other.host === "0.0.0.0";
 }
@@ -161,8 +159,8 @@ function workersFor(service: Service, config: Config): Worker[] {
 
 /** A process for each listener: Mongrel2 has one only. */
 function mongrel2Workers(
-  http: readonly ListenAddress[],
-  https: readonly ListenAddress[],
+  http: readonly TcpAddress[],
+  https: readonly TcpAddress[],
 ): Worker[] {
   const listeners = [
     ...http.map((one) => ({ ...one, isSecure: false })),
@@ -214,9 +212,9 @@ export function loadOptionsOf(file: string, args: RunnerArguments): LoadOptions 
   };
 }
 
-function addresses(what: string, entries: readonly string[], lowest: number): ListenAddress[] {
+function addresses(what: string, entries: readonly string[], lowest: number): TcpAddress[] {
   return entries.map((entry) => {
-    const address = parseListenAddress(entry);
+    const address = parseTcpAddress(entry);
     if (address === undefined || address.port < lowest)
       throw new Error(`invalid ${what} port: ${entry}`);
     return address;

@@ -5,7 +5,7 @@ import { memoryLog } from "@pushpin/log";
 import { decodeFrame, encodePacket, Packet } from "@pushpin/zhttp";
 import type { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import type { ConnmgrSettings } from "../../packages/connmgr/src/core/connmgr-settings.ts";
-import type { ListenAddress } from "../../packages/connmgr/src/core/listen-address.ts";
+import type { ListenAddress } from "@pushpin/config";
 import { Admission } from "../../packages/connmgr/src/shell/admission.ts";
 import { Certificates } from "../../packages/connmgr/src/shell/certificates.ts";
 import { Engine, TICK_MS } from "../../packages/connmgr/src/shell/engine.ts";

@@ -12,6 +12,14 @@ export { ConfigError } from "./config-error.ts";
 export { type Endpoints, endpoints, requireEndpoints, retryOfWorkers } from "./endpoints.ts";
 export { type Environment, variableOf } from "./environment.ts";
 export { type IniFile, parseIni, renderValue } from "./ini.ts";
+export {
+  type ListenAddress,
+  type LocalAddress,
+  parseLocalAddress,
+  parseTcpAddress,
+  setOwner,
+  type TcpAddress,
+} from "./listen-address.ts";
 export { type LogLevels, levelOf, parseLogLevels, type Role, ROLE_NAMES } from "./log-level.ts";
 export { nearestName } from "./nearest-name.ts";
 export { type OptionKind, type OptionValue, readPlainOptions } from "./plain-options.ts";

@@ -5,15 +5,17 @@ import {
   connmgrSettings,
   endpoints,
   globalSettings,
+  parseLocalAddress,
+  parseTcpAddress,
   proxySettings,
   requireEndpoints,
   runnerSettings,
+  type TcpAddress,
   workersOf,
 } from "@pushpin/config";
 import { type DaemonContext, type DaemonHandle, runDaemon } from "@pushpin/daemon";
 import { InitiatorSockets } from "@pushpin/zhttp/sockets";
 import type { ConnmgrSettings } from "./core/connmgr-settings.ts";
-import { parseLocalAddress, parseTcpAddress } from "./core/listen-address.ts";
 import { parseOpenFilesLimit, possibleClients } from "./core/open-files.ts";
 import { Admission } from "./shell/admission.ts";
 import { Certificates } from "./shell/certificates.ts";
@@ -124,6 +126,13 @@ function clientsMax({ config, log }: DaemonContext): number {
   return possible;
 }
 
+/** @throws Error that names the entry. */
+function tcpAddress(entry: string): TcpAddress {
+  const address = parseTcpAddress(entry);
+  if (address === undefined) throw new Error(`failed to parse listen: invalid port ${entry}`);
+  return address;
+}
+
 /** Sockets that were opened for us, or else those of the configuration. */
 function openListeners(
   { listeners, config, log }: DaemonContext,
@@ -136,9 +145,9 @@ function openListeners(
     wanted.push({ isSecure: name.startsWith("https"), where: { kind: "fd", fd } });
   if (wanted.length === 0) {
     for (const entry of runner.http_port)
-      wanted.push({ isSecure: false, where: parseTcpAddress(entry) });
+      wanted.push({ isSecure: false, where: tcpAddress(entry) });
     for (const entry of runner.https_ports)
-      wanted.push({ isSecure: true, where: parseTcpAddress(entry) });
+      wanted.push({ isSecure: true, where: tcpAddress(entry) });
     for (const entry of runner.local_ports)
       wanted.push({ isSecure: false, where: parseLocalAddress(entry) });
   }

@@ -1,8 +1,8 @@
-import { chmodSync, chownSync, readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
+import { type ListenAddress, setOwner } from "@pushpin/config";
 import type { Logger } from "@pushpin/log";
-import type { ListenAddress } from "../core/listen-address.ts";
 import { parseProxyHeader } from "../core/proxy-header.ts";
 import type { Admission } from "./admission.ts";
 import type { Certificate, Certificates } from "./certificates.ts";
@@ -223,25 +223,4 @@ const REASONS: Readonly<Record<string, string>> = {
 
 function reasonOf(error: NodeJS.ErrnoException): string {
   return REASONS[error.code ?? ""] ?? error.message;
-}
-
-function setOwner(where: ListenAddress & { kind: "local" }): void {
-  if (where.mode !== undefined) chmodSync(where.path, where.mode);
-  const uid = lookUp("/etc/passwd", "user", where.user, where.path);
-  const gid = lookUp("/etc/group", "group", where.group, where.path);
-  if (uid !== undefined || gid !== undefined) chownSync(where.path, uid ?? -1, gid ?? -1);
-}
-
-function lookUp(
-  file: string,
-  what: string,
-  name: string | undefined,
-  path: string,
-): number | undefined {
-  if (name === undefined) return undefined;
-  for (const line of readFileSync(file, "utf8").split("\n")) {
-    const [entry, , id] = line.split(":");
-    if (entry === name && id !== undefined) return Number(id);
-  }
-  throw new Error(`failed to set ${what} "${name}" on "${path}": no such ${what}`);
 }
