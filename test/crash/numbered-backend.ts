@@ -45,6 +45,10 @@ export async function startNumberedBackend(): Promise<{
 
 /** Waits until the client has `count` answers, and returns them. */
 export async function answers(client: SocketClient, count: number): Promise<string[]> {
-  await until(`${count} answers`, () => client.messages.length >= count || client.closed);
+  const isThere = () => client.messages.length >= count || client.closed !== undefined;
+  await until(`${count} answers`, isThere).catch((error: unknown) => {
+    const last = client.messages.slice(-10).map((one) => String(one).slice(0, 20));
+    throw new Error(`${(error as Error).message}; the last of ${client.messages.length}: ${last.join(", ")}`);
+  });
   return client.messages.map(String);
 }

@@ -109,6 +109,8 @@ describe("given WebSockets with a connection to the backend, when the proxy is k
     client.send("text 2");
     sockets[0]?.socket.send("m:by itself");
     await gone;
+    // Until then it may be with the handler alone (`docs/crash-survival.md`).
+    await client.received("p2");
     await crash(installation, "handler");
     await publish("p3");
     client.send("text 3");
