@@ -140,7 +140,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   log.info("started");
   tellStarter("READY");
   notifyServiceManager(["READY=1"]);
-  setImmediate(() => log.flush());
+  log.flush();
   const watchdogMs = watchdogIntervalMs();
   if (watchdogMs !== undefined)
     setInterval(() => notifyServiceManager(["WATCHDOG=1"]), watchdogMs).unref();

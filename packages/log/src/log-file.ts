@@ -16,8 +16,8 @@ export interface LogOptions {
 
 /** Lines wait at most this long before they are written together. */
 const FLUSH_MS = 50;
-/** The first lines wait so long for the process to be ready; who flushes before that gets them at once. */
-const FIRST_FLUSH_MS = 1000;
+/** Winston is loaded this long after the first line: not while this process, or others beside it, are starting. */
+const LOAD_AFTER_MS = 1000;
 /** Limit: text waiting in memory; above it lines are written at once. */
 const BUFFER_MAX_CHARS = 65_536;
 
@@ -56,14 +56,16 @@ class Output extends Writable {
 
 /**
  * The log of a process: the original's line format, buffered, reopened on SIGHUP. Winston gets what
- * has gathered in one entry: line by line it would cost six times as much. It is loaded when there is something
- * to write for the first time, because a start must not wait for it.
+ * has gathered in one entry: line by line it would cost six times as much. It is loaded a while after the first
+ * line, because a start must not wait for it; what is written before, or by a process that ends before, goes directly
+ * to where winston would put it.
  */
 export class LogFile extends LineLogger {
   readonly #output: Output;
   #winston: WinstonLogger | undefined;
   #text = "";
   #timer: NodeJS.Timeout | undefined;
+  #loading: NodeJS.Timeout | undefined;
 
   constructor(options: LogOptions) {
     const output = new Output(options.file);
@@ -78,8 +80,8 @@ export class LogFile extends LineLogger {
     const text = this.#text;
     this.#text = "";
     if (text === "") return;
-    this.#winston ??= winstonTo(this.#output);
-    this.#winston.log("info", text);
+    if (this.#winston === undefined) this.#output.write(text);
+    else this.#winston.log("info", text);
   }
 
   reopen(): void {
@@ -88,6 +90,7 @@ export class LogFile extends LineLogger {
   }
 
   close(): void {
+    clearTimeout(this.#loading);
     this.flush();
   }
 
@@ -95,10 +98,12 @@ export class LogFile extends LineLogger {
     this.#text += `${line}\n`;
     if (this.#text.length >= BUFFER_MAX_CHARS) this.flush();
     else if (this.#timer === undefined) {
-      const ms = this.#winston === undefined ? FIRST_FLUSH_MS : FLUSH_MS;
-      this.#timer = setTimeout(() => this.flush(), ms);
+      this.#timer = setTimeout(() => this.flush(), FLUSH_MS);
       this.#timer.unref();
     }
+    this.#loading ??= setTimeout(() => {
+      this.#winston = winstonTo(this.#output);
+    }, LOAD_AFTER_MS).unref();
   }
 }
 

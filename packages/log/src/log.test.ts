@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { memoryLog, openLog } from "./index.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "log-"));
@@ -27,4 +27,24 @@ test("given text with line breaks from outside, when it is logged, then it stays
   const log = memoryLog();
   log.child({ from: "a\nb" }).warn("x");
   expect(log.lines).toEqual(["[WARN] x from=a\\nb"]);
+});
+
+test("given a log, when winston has been loaded in the course of it, then lines before and after are alike and in order", () => {
+  vi.useFakeTimers();
+  try {
+    const file = join(directory, "b.log");
+    const log = openLog({ level: 2, file });
+    log.info("early");
+    vi.advanceTimersByTime(60);
+    expect(readFileSync(file, "utf8")).toMatch(/^\[INFO\] \S+ \S+ early\n$/);
+    vi.advanceTimersByTime(2000); // by now it is there
+    log.info("late");
+    log.info("last");
+    log.close();
+    expect(readFileSync(file, "utf8")).toMatch(
+      /^\[INFO\] \S+ \S+ early\n\[INFO\] \S+ \S+ late\n\[INFO\] \S+ \S+ last\n$/,
+    );
+  } finally {
+    vi.useRealTimers();
+  }
 });
