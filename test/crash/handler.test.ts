@@ -12,7 +12,10 @@ beforeAll(async () => {
 });
 afterAll(() => backend.stop());
 beforeEach(async () => {
-  installation = await Installation.start({ routes: [`* ${backend.address},over_http`] });
+  installation = await Installation.start({
+    routes: [`* ${backend.address},over_http`],
+    config: { handler: { id_cache_ttl: "60" } }, // as shipped
+  });
 });
 afterEach(() => installation.stop());
 
@@ -74,6 +77,24 @@ describe("given held clients, when the handler is killed", () => {
     socket.send("echo");
     await socket.received("echo");
     expect(socket.closed).toBeUndefined();
+    socket.socket.close();
+  });
+});
+
+describe("given a publisher over HTTP that publishes again after the handler was killed", () => {
+  test("then an item that had arrived does not come twice, and one that had not comes", async () => {
+    const stream = await HttpStream.open(`${installation.url}/stream?channel=a`);
+    const socket = await SocketClient.open(`${installation.url.replace("http", "ws")}/woh?channel=a`);
+    await installation.runner.said(/(?:subscribe .*channel=a[^]*){2}/);
+    const withId = (id: string) => ({ ...item("a", `${id}\n`), id });
+    await installation.publish(withId("1"));
+    await installation.publish(withId("2"));
+    await crash(installation, "handler");
+    for (const id of ["1", "2", "3"]) await installation.publish(withId(id));
+    await stream.received("3\n");
+    await socket.received("3\n");
+    expect(stream.text).toBe("[open]\n1\n2\n3\n");
+    expect(socket.messages).toEqual(["1\n", "2\n", "3\n"]);
     socket.socket.close();
   });
 });

@@ -13,7 +13,7 @@ function make() {
     publish(name: string, to: readonly string[], nowMs = 0) {
       confirmations.begin();
       for (const id of to) confirmations.sent("connmgr", id);
-      confirmations.end(() => answered.push(name), nowMs);
+      confirmations.end([], () => answered.push(name), nowMs);
     },
     asked: () => confirmations.questions().map(({ to, number }) => `${to.id} ${number}`),
   };
@@ -78,6 +78,20 @@ describe("given publishers", () => {
     confirmations.confirmed("connmgr", A, 1);
     confirmations.confirmed("connmgr", B, 1);
     expect(answered).toEqual(["one", "two"]);
+  });
+
+  test("when items have ids, then these go along, with the number of processes they went to", () => {
+    const { confirmations } = make();
+    for (const key of ["1:ca", "1:cb"]) {
+      confirmations.begin();
+      for (const id of [A, B]) confirmations.sent("connmgr", id);
+      confirmations.end([key], () => {}, 0);
+    }
+    const ids = confirmations.questions().map((one) => one.ids);
+    expect(ids).toEqual([
+      ["2 1:ca", "2 1:cb"],
+      ["2 1:ca", "2 1:cb"],
+    ]);
   });
 
   test("when something is sent for other reasons, then nobody is asked", () => {

@@ -1,3 +1,5 @@
+import { encodeReport } from "./reported-items.ts";
+
 /**
  * Limit: how long a publisher waits for processes to confirm that they have what was published; it is
  * answered then, and the ones that were silent are not waited for until they confirm again. Unit: ms.
@@ -14,6 +16,8 @@ export interface Destination {
 export interface Question {
   readonly to: Destination;
   readonly number: number;
+  /** Items among it (`encodeReport`). */
+  readonly ids: readonly string[];
 }
 
 interface Publish {
@@ -37,6 +41,8 @@ class Peer {
   /** It let somebody wait for too long. */
   isSilent = false;
   waiting: Asked[] = [];
+  /** Of items sent since the last question. */
+  ids: string[] = [];
 
   constructor(to: Destination) {
     this.to = to;
@@ -80,12 +86,17 @@ export class Confirmations {
     this.#touched.add(peer);
   }
 
-  /** Calls `done` when all have confirmed; at once if there are none. True if somebody is to be asked. */
-  end(done: () => void, nowMs: number): boolean {
+  /**
+   * Calls `done` when all have confirmed; at once if there are none. `keys`: the ids of what was
+   * published.
+   */
+  end(keys: readonly string[], done: () => void, nowMs: number): void {
     const touched = this.#touched;
     this.#touched = undefined;
     const publish: Publish = { left: 0, dueMs: nowMs + CONFIRM_MAX_MS, done };
+    const ids = keys.map((key) => encodeReport(key, touched?.size ?? 0));
     for (const peer of touched ?? []) {
+      for (const id of ids) peer.ids.push(id);
       if (!peer.isDirty) {
         peer.isDirty = true;
         peer.number += 1;
@@ -97,14 +108,15 @@ export class Confirmations {
     }
     if (publish.left > 0) this.#publishes.add(publish);
     else done();
-    return this.#dirty.length > 0;
   }
 
   /** What is to be asked now, once a turn. */
   questions(): Question[] {
     const questions = this.#dirty.map((peer) => {
+      const { to, number, ids } = peer;
       peer.isDirty = false;
-      return { to: peer.to, number: peer.number };
+      if (ids.length > 0) peer.ids = [];
+      return { to, number, ids };
     });
     this.#dirty.length = 0;
     return questions;

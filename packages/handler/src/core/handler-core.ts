@@ -16,6 +16,7 @@ import { InternalRequests } from "./internal-requests.ts";
 import { type Due, LinkTimers } from "./link-timers.ts";
 import { NetworkFilters } from "./network-filters.ts";
 import type { PublishItem } from "./publish-item.ts";
+import { ReportedItems } from "./reported-items.ts";
 import { Publisher } from "./publisher.ts";
 import { Sequencer } from "./sequencer.ts";
 import type { CoreSettings, HandlerOutputs, Services } from "./services.ts";
@@ -56,6 +57,7 @@ export class HandlerCore {
   readonly #accept: AcceptService;
   readonly #publisher: Publisher;
   readonly #network: NetworkFilters;
+  readonly #reported = new ReportedItems();
   readonly #receipts = new Set<{
     readonly receipts: readonly Receipt[];
     readonly dueMs: number;
@@ -110,9 +112,10 @@ export class HandlerCore {
       ),
       release: (hold) => this.#release(hold),
     };
-    this.ws = new WsControl(this.services, (proxy, number) =>
-      this.confirmations.confirmed("proxy", proxy, number),
-    );
+    this.ws = new WsControl(this.services, {
+      synced: (proxy, number) => this.confirmations.confirmed("proxy", proxy, number),
+      reported: (ids) => this.reported(ids, this.#nowMs),
+    });
     this.#publisher = new Publisher(this.services, this.ws);
     this.#accept = new AcceptService({
       services: this.services,
@@ -213,7 +216,20 @@ export class HandlerCore {
   publishConfirmed(items: readonly PublishItem[], nowMs: number, done: () => void): void {
     this.confirmations.begin();
     this.publish(items, nowMs);
-    this.confirmations.end(done, nowMs);
+    const { sequencer } = this.services;
+    const keys: string[] = [];
+    for (const item of items) {
+      // One that may wait for another is with nobody yet; alone it would not have been sent to anybody.
+      const mayWait = item.prevId !== undefined && items.length > 1;
+      const key = item.id === undefined || mayWait ? undefined : sequencer.keyOf(item);
+      if (key !== undefined) keys.push(key);
+    }
+    this.confirmations.end(keys, done, nowMs);
+  }
+
+  /** A process has items of these ids of the handler before us. */
+  reported(reports: readonly string[], nowMs: number): void {
+    for (const key of this.#reported.add(reports)) this.services.sequencer.noteSeen(key, nowMs);
   }
 
   /** `done` is called when all is decided, or after `RECEIPT_WAIT_MS` with what is known. */

@@ -99,17 +99,33 @@ export class Sequencer<I extends Sequenced> {
     this.#byChannel.delete(channel);
   }
 
+  /** What an item is remembered by; undefined: it is not. */
+  keyOf({ channel, id }: Sequenced): string | undefined {
+    if (this.#options.idCacheTtlMs <= 0 || id === undefined) return undefined;
+    return `${channel.length}:${channel}${id}`;
+  }
+
+  /** A handler before this one has published the item of this key. */
+  noteSeen(key: string, nowMs: number): void {
+    if (this.#options.idCacheTtlMs <= 0) return;
+    this.#remember(key, nowMs);
+  }
+
   #isDuplicate(item: I, nowMs: number): boolean {
-    if (this.#options.idCacheTtlMs <= 0 || item.id === undefined) return false;
-    const key = `${item.channel.length}:${item.channel}${item.id}`;
+    const key = this.keyOf(item);
+    if (key === undefined) return false;
     const untilMs = this.#seen.get(key);
     if (untilMs !== undefined) {
       if (untilMs > nowMs) return true;
       this.#seen.delete(key);
     }
+    this.#remember(key, nowMs);
+    return false;
+  }
+
+  #remember(key: string, nowMs: number): void {
     this.#seen.set(key, nowMs + this.#options.idCacheTtlMs);
     if (this.#seen.size > ID_CACHE_MAX) deleteOldest(this.#seen); // Limit: ID_CACHE_MAX
-    return false;
   }
 
   #hold(item: I, prevId: string, nowMs: number): void {

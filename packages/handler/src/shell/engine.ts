@@ -105,7 +105,10 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     if (!this.#isOpen) this.#gathering.expect(connmgr);
   };
 
-  readonly onHandedOver = (connmgr: string): void => this.#gathering.complete(connmgr);
+  readonly onHandedOver = (connmgr: string, ids: readonly string[]): void => {
+    if (ids.length > 0) this.core.reported(ids, this.#nowMs());
+    this.#gathering.complete(connmgr);
+  };
 
   /**
    * Takes what the handler before us has left, then lets publishers in. Called once the sockets are
@@ -202,10 +205,11 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly #ask = (): void => {
     this.#isAsking = false;
     const { clients } = this.#options.sockets();
-    for (const { to, number } of this.core.confirmations.questions()) {
-      if (to.kind === "connmgr") clients.sync(to.id, number, true);
+    for (const { to, number, ids } of this.core.confirmations.questions()) {
+      if (to.kind === "connmgr") clients.sync(to.id, number, ids, true);
       else {
-        const items = [{ cid: "", type: "sync", reqId: String(number) }] as const;
+        const message = ids.length > 0 ? JSON.stringify(ids) : undefined;
+        const items = [{ cid: "", type: "sync", reqId: String(number), message }] as const;
         const packet = { from: this.#options.instanceId, items };
         this.#options.sockets().wsControl(to.id, encode(encodeControlPacket(packet)));
       }

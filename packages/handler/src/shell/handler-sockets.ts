@@ -23,7 +23,7 @@ export interface HandlerSocketEvents {
   /** A connection manager is asked for the clients of the handler before us. */
   onAnnounced(connmgr: string): void;
   /** A connection manager has handed over all clients of the handler before us. */
-  onHandedOver(connmgr: string): void;
+  onHandedOver(connmgr: string, ids: readonly string[]): void;
   /** A connection manager has got everything it was sent before the question `number`. */
   onSynced(connmgr: string, number: number): void;
   onConnmgrGone(connmgr: string): void;
@@ -80,7 +80,7 @@ export class HandlerSockets {
       onFirst: () => {},
       onPacket: (packet) => events.onClientPacket(packet),
       onAnnounced: (connmgr) => events.onAnnounced(connmgr),
-      onHandedOver: (connmgr) => events.onHandedOver(connmgr),
+      onHandedOver: (connmgr, ids) => events.onHandedOver(connmgr, ids),
       onSynced: (connmgr, number) => events.onSynced(connmgr, number),
       onPeer: (connmgr, isThere) => {
         if (!isThere) events.onConnmgrGone(connmgr);

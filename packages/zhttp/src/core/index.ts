@@ -20,6 +20,7 @@ export {
   STREAM_RETAINED_MAX_PIECES,
   type StreamPiece,
 } from "./retained-stream.ts";
+export { SeenItems } from "./seen-items.ts";
 export { PACKET_BODY_MAX_BYTES } from "./send-queue.ts";
 export {
   INITIAL_CREDITS,

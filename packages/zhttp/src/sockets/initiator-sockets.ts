@@ -1,6 +1,8 @@
+import { detach } from "@pushpin/tnetstrings";
 import type { Logger } from "@pushpin/log";
 import { ZmqSocket } from "@pushpin/zmq";
 import { Packet } from "../core/packet.ts";
+import { SeenItems } from "../core/seen-items.ts";
 import { decodeFrame } from "../core/packet-decoder.ts";
 import { encodePacket } from "../core/packet-encoder.ts";
 import { FlushTurn, FrameBatch } from "./frame-batch.ts";
@@ -181,6 +183,8 @@ export class InitiatorSockets {
     decodeFrame(frame, start, this.#onPacket, this.#onMalformed);
   }
 
+  readonly #seen = new SeenItems();
+
   readonly #onPacket = (packet: Packet): void => {
     if (packet.batch || packet.type === "takeover") this.#peers.add(packet.from);
     if (packet.type === "takeover") this.#takeover(packet.from);
@@ -189,8 +193,13 @@ export class InitiatorSockets {
     else this.#options.onPacket(packet);
   };
 
-  /** All that came before has been delivered. */
-  #confirm({ from, seq }: Packet): void {
+  /** All that came before has been delivered: the items of these ids, if it names some. */
+  #confirm({ from, seq, ext }: Packet): void {
+    const ids = ext?.get("ids");
+    if (Array.isArray(ids)) {
+      const texts = ids.filter((one) => typeof one === "string");
+      this.#seen.add(detach(from), texts.map(detach), performance.now());
+    }
     const packet = new Packet();
     packet.type = "synced";
     packet.from = this.#options.instanceId;
@@ -221,6 +230,8 @@ export class InitiatorSockets {
     const packet = new Packet();
     packet.type = "takeover";
     packet.from = this.#options.instanceId;
+    const ids = this.#seen.of(successor, performance.now());
+    if (ids.length > 0) packet.ext = new Map([["ids", ids]]);
     this.send(successor, packet);
     this.#letGo();
   }

@@ -23,8 +23,11 @@ export interface ResponderSocketsOptions {
   readonly onPacket: (packet: Packet) => void;
   /** The initiator of ours is told that we have started: `onHandedOver` follows. */
   readonly onAnnounced?: (instanceId: string) => void;
-  /** The initiator of ours has handed over whatever there was of our predecessor. */
-  readonly onHandedOver?: (instanceId: string) => void;
+  /**
+   * The initiator of ours has handed over whatever there was of our predecessor; `ids` are those of items
+   * that it had published.
+   */
+  readonly onHandedOver?: (instanceId: string, ids: readonly string[]) => void;
   /** The initiator has got everything it was sent before the `sync` of this number. */
   readonly onSynced?: (instanceId: string, number: number) => void;
   /** An initiator subscribed to its answers, or went away. */
@@ -137,9 +140,13 @@ export class ResponderSockets {
     batch.add(packet);
   }
 
-  /** Asks an initiator of ours to say when it has got everything it was sent this way so far. */
-  sync(to: string, number: number, viaRouter: boolean): void {
+  /**
+   * Asks an initiator of ours to say when it has got everything it was sent this way so far, the items of
+   * `ids` among it.
+   */
+  sync(to: string, number: number, ids: readonly string[], viaRouter: boolean): void {
     const packet = new Packet();
+    if (ids.length > 0) packet.ext = new Map([["ids", [...ids]]]);
     packet.type = "sync";
     packet.from = this.#options.instanceId;
     packet.seq = number;
@@ -322,7 +329,11 @@ export class ResponderSockets {
           return;
         }
         this.#announcing.delete(packet.from);
-        this.#options.onHandedOver?.(packet.from);
+        const ids = packet.ext?.get("ids");
+        this.#options.onHandedOver?.(
+          packet.from,
+          Array.isArray(ids) ? ids.filter((one) => typeof one === "string") : [],
+        );
       },
       (error) => {
         this.malformed += 1;

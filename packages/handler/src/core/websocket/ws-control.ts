@@ -1,6 +1,6 @@
 import { parseControlMessage } from "@pushpin/grip";
-import { detach } from "@pushpin/tnetstrings";
-import { ANCHOR_MAX_BYTES } from "@pushpin/zhttp";
+import { detach, toByteString } from "@pushpin/tnetstrings";
+import { ANCHOR_MAX_BYTES, decodeAnchor } from "@pushpin/zhttp";
 import type { ControlItem, ControlPacket } from "@pushpin/zrpc";
 import type { Services } from "../services.ts";
 import { ControlOut } from "./control-out.ts";
@@ -8,6 +8,13 @@ import { WsSession, type WsSessionOwner } from "./ws-session.ts";
 
 /** What a proxy says when it does not say how long. */
 const DEFAULT_TTL_S = 60;
+
+export interface ProxyEvents {
+  /** A proxy has got everything it was sent before the `sync` of this number. */
+  synced(proxy: string, number: number): void;
+  /** It has items of these ids of the handler before us. */
+  reported(ids: readonly string[]): void;
+}
 
 /** All WebSocket sessions, and what the proxies say about them (handler.md 5.2, wire.md 5.5). */
 export class WsControl implements WsSessionOwner {
@@ -17,12 +24,11 @@ export class WsControl implements WsSessionOwner {
   /** Sessions whose proxies are to be told what a successor of ours needs. */
   readonly #changed = new Set<WsSession>();
 
-  readonly #onSynced: (proxy: string, number: number) => void;
+  readonly #events: ProxyEvents;
 
-  /** `onSynced`: a proxy has got everything it was sent before the `sync` of this number. */
-  constructor(services: Services, onSynced: (proxy: string, number: number) => void) {
+  constructor(services: Services, events: ProxyEvents) {
     this.services = services;
-    this.#onSynced = onSynced;
+    this.#events = events;
     this.out = new ControlOut(services.settings.instanceId, (to, frame) =>
       services.outputs.wsControl(to, frame),
     );
@@ -85,7 +91,7 @@ export class WsControl implements WsSessionOwner {
     }
     const session = this.#sessions.get(item.cid);
     if (session === undefined) {
-      if (item.type === "ack" && item.cid === "") this.#onSynced(from, Number(item.reqId));
+      if (item.cid === "") this.#ofProxy(from, item);
       else if (item.type !== "cancel" && item.type !== "gone" && item.type !== "ack")
         this.out.add(from, { cid: item.cid, type: "cancel" });
       return;
@@ -119,6 +125,15 @@ export class WsControl implements WsSessionOwner {
         if (item.reqId !== undefined) session.acknowledged(item.reqId);
         return;
       default:
+    }
+  }
+
+  /** About nobody in particular. */
+  #ofProxy(from: string, { type, reqId, message }: ControlItem): void {
+    if (type === "ack") this.#events.synced(from, Number(reqId));
+    else if (type === "sync") {
+      const ids = decodeAnchor(toByteString(message ?? ""));
+      if (Array.isArray(ids)) this.#events.reported(ids.filter((one) => typeof one === "string"));
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Logger } from "@pushpin/log";
-import { type Bytes, detach } from "@pushpin/tnetstrings";
-import type { FanOut } from "@pushpin/zhttp";
+import { type Bytes, detach, toByteString } from "@pushpin/tnetstrings";
+import { decodeAnchor, type FanOut, SeenItems } from "@pushpin/zhttp";
 import {
   CONTROL_ITEMS_MAX,
   type ControlItem,
@@ -169,6 +169,7 @@ export class ControlSessions {
   #nextBucket = 0;
   #bucket = 0;
 
+  readonly #seen = new SeenItems();
   /** The message that is being collected for several clients. */
   #shared: ControlItem | undefined;
 
@@ -204,6 +205,11 @@ export class ControlSessions {
       items = [];
     }
     if (items.length > 0) this.#outputs.init({ from: this.#instanceId, items });
+    const ids = this.#seen.of(handler, nowMs);
+    if (ids.length > 0) {
+      const report = { cid: "", type: "sync", message: JSON.stringify(ids) } as const;
+      this.#outputs.init({ from: this.#instanceId, items: [report] });
+    }
     this.#outputs.init({ from: this.#instanceId, items: [] });
   }
 
@@ -214,7 +220,7 @@ export class ControlSessions {
       if (!this.#isShared(item)) this.#endShared();
       if (seq > 0) this.#outputs.working(itemNumber(seq, index));
       if (item.type === "sync") {
-        this.send(from, { cid: "", type: "ack", reqId: item.reqId });
+        this.#confirm(from, item, nowMs);
         continue;
       }
       const session = this.#sessions.get(item.cid);
@@ -234,6 +240,12 @@ export class ControlSessions {
       }
     }
     this.#endShared();
+  }
+
+  /** All that came before has been taken: the items of these ids, if it names some. */
+  #confirm(from: string, { reqId, message }: ControlItem, nowMs: number): void {
+    if (message !== undefined) this.#seen.add(detach(from), readIds(message), nowMs);
+    this.send(from, { cid: "", type: "ack", reqId });
   }
 
   /** Whether this is the message that is being collected for several clients. */
@@ -316,6 +328,11 @@ export class ControlSessions {
     this.#unacknowledged.delete(session);
     session.target.controlConfirmed();
   }
+}
+
+function readIds(message: Bytes): string[] {
+  const ids = decodeAnchor(toByteString(message));
+  return Array.isArray(ids) ? ids.filter((one) => typeof one === "string") : [];
 }
 
 function hereItem(session: ControlSession): ControlItem {
