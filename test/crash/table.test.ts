@@ -19,7 +19,8 @@ const TABLE: Readonly<Record<KindName, Readonly<Record<Exclude<Victim, "runner" 
   "POST without a body that waits": { handler: ON, proxy: "502", httpclient: "502", connmgr: CUT },
   "PUT whose body is half there": { handler: ON, proxy: AGAIN, httpclient: AGAIN, connmgr: CUT },
   "POST whose body is half there": { handler: ON, proxy: "502", httpclient: "502", connmgr: CUT },
-  "POST whose body has just begun": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
+  // 502 where the rest of it is sent to a proxy that is dead, and whose end is not yet known.
+  "POST whose body has just begun": { handler: ON, proxy: [ON, "502"], httpclient: ON, connmgr: CUT },
   "response that has begun": { handler: ON, proxy: CUT, httpclient: CUT, connmgr: CUT },
   "streams that begin in this moment": { handler: ON, proxy: ON, httpclient: ON, connmgr: [ON, CUT] },
   "stream hold": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
@@ -40,8 +41,11 @@ const TABLE: Readonly<Record<KindName, Readonly<Record<Exclude<Victim, "runner" 
   "… with keep-alives": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
   "WebSocket with a backend connection": { handler: ON, proxy: ON, httpclient: "1012", connmgr: CUT },
   "… that speaks GRIP": { handler: ON, proxy: ON, httpclient: "1012", connmgr: CUT },
+  "… on a route with reconnect": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
   "SockJS over a WebSocket": { handler: ON, proxy: "1012", httpclient: "1012", connmgr: CUT },
+  "SockJS over a WebSocket, the backend over HTTP": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
   "SockJS over polls": { handler: ON, proxy: "502", httpclient: "1012", connmgr: CUT },
+  "SockJS over polls, the backend over HTTP": { handler: ON, proxy: "502", httpclient: ON, connmgr: CUT },
   "what is published in this moment": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
 };
 
@@ -51,12 +55,16 @@ const RESTART: Partial<Record<KindName, Outcome>> = {
   "… that speaks GRIP": "1012",
   "SockJS over a WebSocket": "1012",
   "SockJS over polls": "1012",
+  "SockJS over polls, the backend over HTTP": "502",
 };
 
-const WAYS: readonly Way[] = ["SIGKILL", "exception", "memory limit"];
+const WAYS: readonly Way[] = ["SIGKILL", "SIGSTOP", "exception", "memory limit"];
+/** One that is stopped is noticed by its silence; a machine with much to do needs time to answer. */
+const HANG_TIMEOUT_S = 5;
 const DEATHS: readonly (readonly [string, Death])[] = [
   ...(["handler", "proxy", "httpclient", "connmgr"] as const).flatMap((victim) =>
-    WAYS.map((way) => [`the ${victim} dies (${way})`, { victim, way }] as const),
+    // A connection manager may be silent for a minute: its clients have nobody else.
+    WAYS.filter((way) => victim !== "connmgr" || way !== "SIGSTOP").map((way) => [`the ${victim} dies (${way})`, { victim, way }] as const),
   ),
   ["the runner dies (SIGKILL)", { victim: "runner", way: "SIGKILL" }],
   ["everything is replaced (pushpin restart)", { victim: "everything", way: "pushpin restart" }],
@@ -97,12 +105,17 @@ async function play(death: Death): Promise<{ kind: KindName; outcome: string }[]
     installation = await Installation.start({
       routes: [
         `*,path_beg=/sockjs,sockjs=/sockjs,sockjs_as_path=/plain/sockjs ${backend.address}`,
+        `*,path_beg=/sockjs-http,sockjs=/sockjs-http,sockjs_as_path=/woh/sockjs ${backend.address},over_http`,
         `*,path_beg=/plain ${backend.address}`,
+        `*,path_beg=/again,reconnect ${backend.address}`,
         `*,path_beg=/grip ${backend.address}`,
         `* ${backend.address},over_http`,
       ],
       config: {
-        ...(death.slot === undefined ? {} : { runner: { workers: 2 } }),
+        runner: {
+          ...(death.slot === undefined ? {} : { workers: 2 }),
+          ...(death.way === "SIGSTOP" ? { hang_timeout: HANG_TIMEOUT_S } : {}),
+        },
         // Otherwise polls go back to the backend a second after they were held.
         handler: { update_on_first_subscription: "false" },
       },

@@ -6,7 +6,7 @@ import { type Installation, ROOT, TestProcess, until } from "@pushpin/testkit";
 
 /** A process of an installation, by the name of its pid file. */
 export type Victim = "handler" | "proxy" | "httpclient" | "connmgr" | "runner" | "everything";
-export type Way = "SIGKILL" | "exception" | "memory limit" | "pushpin restart";
+export type Way = "SIGKILL" | "SIGSTOP" | "exception" | "memory limit" | "pushpin restart";
 
 export interface Death {
   readonly victim: Victim;
@@ -18,6 +18,7 @@ export interface Death {
 /** With `preload.mjs` in it, a process ends so. */
 const SIGNALS: Readonly<Record<Exclude<Way, "pushpin restart">, NodeJS.Signals>> = {
   SIGKILL: "SIGKILL",
+  SIGSTOP: "SIGSTOP", // and nobody wakes it up
   exception: "SIGURG",
   "memory limit": "SIGIO",
 };

@@ -482,12 +482,14 @@ const keptAliveOverHttp: Kind = async (stage, name) => {
   };
 };
 
-const passThrough: Kind = async (stage, name) => {
-  const socket = await openSocket(stage, `/plain/${name}`);
-  socket.send("echo before");
-  await socket.received("echo before");
-  return { look: () => lookAtSocket(stage, undefined, socket, { echoes: ["echo before"] }) };
-};
+const passThrough =
+  (path: string): Kind =>
+  async (stage, name) => {
+    const socket = await openSocket(stage, `${path}/${name}`);
+    socket.send("echo before");
+    await socket.received("echo before");
+    return { look: () => lookAtSocket(stage, undefined, socket, { echoes: ["echo before"] }) };
+  };
 
 const passThroughWithGrip: Kind = async (stage, name) => {
   const socket = await openSocket(stage, `/grip/${name}`);
@@ -499,35 +501,39 @@ const passThroughWithGrip: Kind = async (stage, name) => {
 
 // SockJS
 
-const sockJsSocket: Kind = async (stage, name) => {
-  const socket = await openSocket(stage, `/sockjs/0/${name}/websocket`);
-  await socket.received("o");
-  return {
-    look: async () => {
-      if (socket.closed === undefined) socket.send('["echo"]');
-      const frame = 'a["echo"]';
-      await until("an echo", () => socket.messages.includes(frame) || socket.closed !== undefined);
-      const outcome = closedOutcome(socket);
-      if (outcome === undefined) expectText(socket.messages.join(), `o,${frame}`);
-      socket.socket.terminate();
-      return outcome ?? "goes on";
-    },
+const sockJsSocket =
+  (path: string): Kind =>
+  async (stage, name) => {
+    const socket = await openSocket(stage, `${path}/0/${name}/websocket`);
+    await socket.received("o");
+    return {
+      look: async () => {
+        if (socket.closed === undefined) socket.send('["echo"]');
+        const frame = 'a["echo"]';
+        await until("an echo", () => socket.messages.includes(frame) || socket.closed !== undefined);
+        const outcome = closedOutcome(socket);
+        if (outcome === undefined) expectText(socket.messages.join(), `o,${frame}`);
+        socket.socket.terminate();
+        return outcome ?? "goes on";
+      },
+    };
   };
-};
 
-const sockJsPoll: Kind = async ({ installation }, name) => {
-  const url = `${installation.url}/sockjs/0/${name}`;
-  const post = (path: string, body = "") =>
-    answerOf(HttpStream.whole(`${url}/${path}`, { method: "POST", body }));
-  expectText((await post("xhr")).text, "o\n");
-  const poll = post("xhr");
-  return {
-    look: async () => {
-      await post("xhr_send", '["echo"]');
-      return outcomeOf(await poll, 'a["echo"]\n', 1);
-    },
+const sockJsPoll =
+  (path: string): Kind =>
+  async ({ installation }, name) => {
+    const url = `${installation.url}${path}/0/${name}`;
+    const post = (path: string, body = "") =>
+      answerOf(HttpStream.whole(`${url}/${path}`, { method: "POST", body }));
+    expectText((await post("xhr")).text, "o\n");
+    const poll = post("xhr");
+    return {
+      look: async () => {
+        await post("xhr_send", '["echo"]');
+        return outcomeOf(await poll, 'a["echo"]\n', 1);
+      },
+    };
   };
-};
 
 // Publishing
 
@@ -583,7 +589,7 @@ function expectNumbers(text: string, repeated: ReadonlySet<string>): void {
     if (number === next - 1 && one === got[i - 1] && repeated.has(one)) continue;
     const missing = Array.from({ length: Math.max(0, number - next) }, (_, k) => `<${next + k}>`);
     const mayMiss = repeated.size > 0 && missing.length <= 3;
-    if (number < next || (missing.length > 0 && !mayMiss)) throw new Error(`not in order: ${got.join("")}`);
+    if (number < next || (missing.length > 0 && !mayMiss)) throw new Error(`not in order: ${text}`);
     next = number + 1;
   }
 }
@@ -614,10 +620,13 @@ export const KINDS = {
   "… that is detached": detached,
   "… with a delayed message": delayed,
   "… with keep-alives": keptAliveOverHttp,
-  "WebSocket with a backend connection": passThrough,
+  "WebSocket with a backend connection": passThrough("/plain"),
   "… that speaks GRIP": passThroughWithGrip,
-  "SockJS over a WebSocket": sockJsSocket,
-  "SockJS over polls": sockJsPoll,
+  "… on a route with reconnect": passThrough("/again"),
+  "SockJS over a WebSocket": sockJsSocket("/sockjs"),
+  "SockJS over a WebSocket, the backend over HTTP": sockJsSocket("/sockjs-http"),
+  "SockJS over polls": sockJsPoll("/sockjs"),
+  "SockJS over polls, the backend over HTTP": sockJsPoll("/sockjs-http"),
   "what is published in this moment": fannedOut,
 } satisfies Record<string, Kind>;
 

@@ -30,8 +30,11 @@ import type { WsSession } from "./websocket/ws-session.ts";
 export const TICK_MS = 25;
 const WHEEL_SLOTS = 4096;
 const SECOND_MS = 1000;
-/** What went to a proxy is kept for once to twice this time, in case it dies. */
-const REPLAY_AGE_S = 5;
+/**
+ * What went to a proxy is kept for once to twice this time, in case it dies: longer than one that hangs is left
+ * alone (`hang_timeout`), and its successor takes to start.
+ */
+const REPLAY_AGE_S = 30;
 /** Publishers who ask for receipts wait this long at most. */
 const RECEIPT_WAIT_MS = 1000;
 

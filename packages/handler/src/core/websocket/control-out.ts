@@ -24,7 +24,7 @@ export class ItemTemplate {
 const LOGS_MAX = 256;
 
 /** Ages that a proxy's log outlives it, or the last session that was taken over from it: two minutes. */
-const AGES_KEPT = 24;
+const AGES_KEPT = 4;
 
 /** Items for the proxies, collected into packets of up to 128. */
 export class ControlOut {
