@@ -285,6 +285,12 @@ export class HandlerCore {
     return this.#holds.has(id) || this.ws.has(id);
   }
 
+  /** Something is let through at a rate: ticks have to come every `TICK_MS`. */
+  get isWaiting(): boolean {
+    if (this.#receipts.size > 0 || this.confirmations.size > 0) return true;
+    return this.#publisher.isWaiting || this.#network.isWaiting || this.services.updates.isWaiting;
+  }
+
   tick(nowMs: number): void {
     this.#enter(nowMs);
     const { wheel, updates, subscriptions } = this.services;

@@ -82,6 +82,10 @@ export class NetworkFilters {
     else query.fail("network request limit reached", nowMs);
   }
 
+  get isWaiting(): boolean {
+    return this.#limiter.dueMs !== undefined;
+  }
+
   advance(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#limiter.advance(nowMs);

@@ -55,6 +55,10 @@ export class Publisher {
       this.deliver(one, nowMs);
   }
 
+  get isWaiting(): boolean {
+    return this.#limiter.dueMs !== undefined;
+  }
+
   advance(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#limiter.advance(nowMs);

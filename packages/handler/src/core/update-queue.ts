@@ -33,6 +33,10 @@ export class UpdateQueue {
     this.#limiter.add(key, 1, () => this.#run(key, fresh), nowMs);
   }
 
+  get isWaiting(): boolean {
+    return this.#limiter.dueMs !== undefined;
+  }
+
   advance(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#limiter.advance(nowMs);

@@ -9,6 +9,7 @@ import { type CommandTarget, collectReplies, runCommand, type ZmqUris } from "..
 import type { ControlTarget } from "../core/control-api.ts";
 import { type PartState, partStates, type ProxyHealth, readProxyHealth } from "../core/health.ts";
 import { HandlerCore, TICK_MS } from "../core/handler-core.ts";
+import { TickPace } from "../core/tick-pace.ts";
 import type { CoreSettings, HandlerOutputs } from "../core/services.ts";
 import { answerInspect, SessionStore } from "../core/session-store.ts";
 import { Gathering } from "./gathering.ts";
@@ -40,8 +41,10 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly #store: SessionStore | undefined;
   readonly #gathering = new Gathering();
   #settings: HandlerSettings;
-  readonly #ticker: NodeJS.Timeout;
+  readonly #pace = new TickPace();
+  #ticker: NodeJS.Timeout;
   #isOpen = false;
+  #isClosed = false;
   #isAsking = false;
   #flushMs = 0;
   #secondMs = 0;
@@ -67,7 +70,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       nowMs: clock.nowMs(),
       storeDetectRules: (domain, rules) => this.#store?.setDetectRules(domain, rules),
     });
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    this.#ticker = setTimeout(this.#tick, TICK_MS);
   }
 
   /** The settings that are marked live; the others stay as they were. */
@@ -87,7 +90,8 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   }
 
   stop(): void {
-    clearInterval(this.#ticker);
+    this.#isClosed = true;
+    clearTimeout(this.#ticker);
   }
 
   readonly onClientPacket: HandlerSocketEvents["onClientPacket"] = (packet) =>
@@ -273,9 +277,11 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     });
   }
 
-  #tick(): void {
-    const nowMs = this.#nowMs();
+  readonly #tick = (): void => {
+    const nowMs = this.#options.clock.nowMs();
     this.core.tick(nowMs);
+    if (this.#isClosed) return;
+    this.#ticker = setTimeout(this.#tick, this.#pace.delayMs(this.core.isWaiting));
     if (nowMs >= this.#flushMs) {
       this.#flushMs = nowMs + STATS_FLUSH_MS;
       this.#options.stats.flush();
@@ -283,9 +289,14 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     if (nowMs < this.#secondMs) return;
     this.#secondMs = nowMs + 1000;
     this.#options.stats.tick(nowMs);
-  }
+  };
 
+  /** The time of an event, which also wakes the process up. */
   #nowMs(): number {
+    if (this.#pace.event() && !this.#isClosed) {
+      clearTimeout(this.#ticker);
+      this.#ticker = setTimeout(this.#tick, TICK_MS);
+    }
     return this.#options.clock.nowMs();
   }
 
