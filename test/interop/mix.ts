@@ -37,14 +37,14 @@ export class Mix {
   /** Condure 1.9 does not close a TLS connection behind the closes of its WebSocket. */
   readonly leavesOpen: boolean;
   readonly #directory: string;
-  readonly #processes: readonly TestProcess[];
+  readonly #processes: TestProcess[];
 
   private constructor(
     directory: string,
     url: string,
     leavesOpen: boolean,
     controlPort: number,
-    processes: readonly TestProcess[],
+    processes: TestProcess[],
   ) {
     this.#directory = directory;
     this.url = url;
@@ -105,11 +105,7 @@ export class Mix {
       if (ready !== undefined) await process.said(ready);
     };
     const ours = (name: string) =>
-      start(
-        name,
-        [process.execPath, join(ROOT, `packages/${name}/bin/pushpin-${name}.js`), `--config=${config}`],
-        /started/,
-      );
+      start(name, commandOf(name, config), /started/);
     const theirs = (name: string) =>
       start(name, [name, `--config=${config}`, "--loglevel=2"], /started/);
     try {
@@ -140,6 +136,17 @@ export class Mix {
     return mix;
   }
 
+  /** One of ours dies, and another takes its place. */
+  async replace(name: "proxy" | "handler" | "httpclient"): Promise<void> {
+    const dying = this.#processes.find((one) => one.name === name && one.exit === undefined);
+    dying?.child.kill("SIGKILL");
+    await dying?.ended();
+    const config = join(this.#directory, "pushpin.conf");
+    const successor = new TestProcess(name, commandOf(name, config), { cwd: this.#directory });
+    this.#processes.push(successor);
+    await successor.said(/started/);
+  }
+
   get output(): string {
     return this.#processes.map((one) => `== ${one.name}\n${one.output}`).join("\n");
   }
@@ -148,6 +155,10 @@ export class Mix {
     await Promise.all(this.#processes.map((one) => one.stop()));
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+function commandOf(name: string, config: string): string[] {
+  return [process.execPath, join(ROOT, `packages/${name}/bin/pushpin-${name}.js`), `--config=${config}`];
 }
 
 function isOpen(port: number): Promise<boolean> {
