@@ -135,6 +135,10 @@ function row(scenario, { metric, text, better, none: isNone }) {
       goal = better === 1 ? "not more" : isRate ? `≥ ${better}` : `≤ 1/${better}`;
       isMet = by >= better;
     }
+  } else if (theirs?.median === 0 && isRate && better !== undefined) {
+    // Nothing got through the original at all.
+    goal = `≥ ${better}`;
+    isMet = ours.median > 0;
   }
   if (isMet !== undefined) metCount[isMet ? "met" : "missed"] += 1;
   const result = isMet === undefined ? "" : isMet ? "met" : "**missed**";

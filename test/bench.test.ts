@@ -25,10 +25,13 @@ describe("given lines of the benchmark harness", () => {
       ...[900, 1100, 1000].map((req_per_s) => run("ours", "proxy-plain", { req_per_s, p50_us: 3000 })),
       run("pushpin", "accept-ws", { accept_per_s: 10, failed: 3 }),
       run("ours", "accept-ws", { accept_per_s: 5, failed: 0 }),
+      run("pushpin", "fanout-ws-10k", { deliver_per_s: 0 }),
+      run("ours", "fanout-ws-10k", { deliver_per_s: 7 }),
     ]);
     expect(table).toContain("| proxy-plain | requests/s | 200 (100–300) | 1,000 (900–1,100) | 5.00 | ≥ 5 | met |");
     expect(table).toContain("| 9 (9–9) | 3 (3–3) | 1/3.00 | ≤ 1/5 | **missed** |");
     expect(table).toContain("| accept-ws | accepts/s | 10 | 5 | 0.50 | ≥ 2.5 | **missed** |");
+    expect(table).toContain("| fanout-ws-10k | deliveries/s | 0 | 7 |  | ≥ 10 | met |");
     expect(table).toContain("| accept-ws | failed | 3 | 0 |  | 0 | met |");
   });
 });
