@@ -42,7 +42,7 @@ const channels = [
 const memory = [cost("per_conn_at_18000_kib", "memory of a connection, of 18,000 (KiB)", 4)];
 const idle = [cost("cpu_percent", "CPU of 10,000 idle connections (%)", 1)];
 
-/** Issue 8: by how much ours is to be better; without a goal, the figure alone. */
+/** By how much ours is to be better; without a goal, the figure alone. */
 const GOALS = {
   "proxy-plain": proxied,
   "proxy-1k": proxied,
