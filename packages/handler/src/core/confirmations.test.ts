@@ -40,14 +40,51 @@ describe("given publishers", () => {
     expect(confirmations.size).toBe(0);
   });
 
+  test("when some publish while a question is under way, then one more is asked for all of them, behind it", () => {
+    const { confirmations, publish, answered, asked } = make();
+    publish("one", [A]);
+    asked();
+    publish("two", [A]);
+    expect(asked()).toEqual([]);
+    publish("three", [A]);
+    expect(confirmations.hasQuestions).toBe(true);
+    confirmations.confirmed("connmgr", A, 1);
+    expect(answered).toEqual(["one"]);
+    expect(asked()).toEqual([`${A} 2`]);
+    expect(confirmations.hasQuestions).toBe(false);
+    confirmations.confirmed("connmgr", A, 2);
+    expect(answered).toEqual(["one", "two", "three"]);
+  });
+
+  test("when items with ids are published while a question is under way, then nothing waits for its answer", () => {
+    const { confirmations, publish, asked } = make();
+    publish("one", [A]);
+    asked();
+    confirmations.begin();
+    confirmations.sent("connmgr", A);
+    confirmations.end(["1:ca"], () => {}, 0);
+    expect(asked()).toEqual([`${A} 2`]);
+  });
+
+  test("when a process goes that has still to be asked, then it is not", () => {
+    const { confirmations, publish, answered, asked } = make();
+    publish("one", [A]);
+    asked();
+    publish("two", [A]);
+    confirmations.gone(A);
+    expect(answered).toEqual(["one", "two"]);
+    expect(confirmations.hasQuestions).toBe(false);
+    expect(asked()).toEqual([]);
+  });
+
   test("when one publishes later, then an earlier confirmation is not enough for it", () => {
     const { confirmations, publish, answered, asked } = make();
     publish("one", [A]);
     asked();
     publish("two", [A]);
-    expect(asked()).toEqual([`${A} 2`]);
     confirmations.confirmed("connmgr", A, 1);
     expect(answered).toEqual(["one"]);
+    expect(asked()).toEqual([`${A} 2`]);
     confirmations.confirmed("connmgr", A, 2);
     expect(answered).toEqual(["one", "two"]);
   });

@@ -34,10 +34,13 @@ interface Asked {
 
 class Peer {
   readonly to: Destination;
-  /** Number of the last question. */
+  /** Number of the last question, or of the next one where `isDirty`. */
   number = 0;
-  /** Something was sent since. */
+  /** Something was sent since the last question. */
   isDirty = false;
+  /** The last question that was asked, and that was confirmed. */
+  asked = 0;
+  confirmed = 0;
   /** It let somebody wait for too long. */
   isSilent = false;
   waiting: Asked[] = [];
@@ -47,16 +50,24 @@ class Peer {
   constructor(to: Destination) {
     this.to = to;
   }
+
+  /**
+   * The next question may be asked: none is under way, so that under load one stands for many
+   * publishes. Ids do not wait: they have to be where their items are.
+   */
+  get isFree(): boolean {
+    return this.confirmed >= this.asked || this.isSilent || this.ids.length > 0;
+  }
 }
 
 /**
  * Who has what was published: publishers are answered when every process it was sent to has confirmed
- * that, so that it does not go with ours. One question for everything in a turn of the event loop.
+ * that, so that it does not go with ours. One question at a time to each process, for everything before it.
  */
 export class Confirmations {
   readonly #peers = new Map<string, Peer>();
   readonly #publishes = new Set<Publish>();
-  readonly #dirty: Peer[] = [];
+  #dirty: Peer[] = [];
   /** Who has been sent something since `begin`. */
   #touched: Set<Peer> | undefined;
 
@@ -110,15 +121,27 @@ export class Confirmations {
     else done();
   }
 
+  /** There are questions, now or when those under way are answered. */
+  get hasQuestions(): boolean {
+    return this.#dirty.length > 0;
+  }
+
   /** What is to be asked now, once a turn. */
   questions(): Question[] {
-    const questions = this.#dirty.map((peer) => {
+    const questions: Question[] = [];
+    const later: Peer[] = [];
+    for (const peer of this.#dirty) {
+      if (!peer.isFree) {
+        later.push(peer);
+        continue;
+      }
       const { to, number, ids } = peer;
       peer.isDirty = false;
+      peer.asked = number;
       if (ids.length > 0) peer.ids = [];
-      return { to, number, ids };
-    });
-    this.#dirty.length = 0;
+      questions.push({ to, number, ids });
+    }
+    this.#dirty = later;
     return questions;
   }
 
@@ -127,6 +150,7 @@ export class Confirmations {
     const peer = this.#peers.get(`${kind} ${id}`);
     if (peer === undefined) return;
     peer.isSilent = false;
+    peer.confirmed = Math.max(peer.confirmed, number);
     this.#answer(peer, number);
   }
 
@@ -136,6 +160,7 @@ export class Confirmations {
       if (peer.to.id !== id) continue;
       this.#answer(peer, Number.POSITIVE_INFINITY);
       this.#peers.delete(key);
+      this.#dirty = this.#dirty.filter((one) => one !== peer);
     }
   }
 

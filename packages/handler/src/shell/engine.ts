@@ -136,6 +136,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     this.#retries.heardOf(packet.from);
     if (packet.items.length === 0) this.#gathering.complete(packet.from);
     this.core.wsControl(packet, this.#nowMs());
+    this.#askLater();
   };
 
   readonly onInspect: HandlerSocketEvents["onInspect"] = (method, args, from, reply) => {
@@ -192,8 +193,10 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   readonly onConnmgrGone = (connmgr: string): void => this.core.confirmations.gone(connmgr);
 
-  readonly onSynced = (connmgr: string, number: number): void =>
+  readonly onSynced = (connmgr: string, number: number): void => {
     this.core.confirmations.confirmed("connmgr", connmgr, number);
+    this.#askLater();
+  };
 
   publish(items: readonly PublishItem[], done?: () => void): void {
     if (done === undefined) {
@@ -201,9 +204,18 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       return;
     }
     // Before anything is sent: what is asked at the end of this turn goes along with it.
+    this.#askAtEnd();
+    this.core.publishConfirmed(items, this.#nowMs(), done);
+  }
+
+  #askAtEnd(): void {
     if (!this.#isAsking) setImmediate(this.#ask);
     this.#isAsking = true;
-    this.core.publishConfirmed(items, this.#nowMs(), done);
+  }
+
+  /** Questions that had to wait for the answer to another. */
+  #askLater(): void {
+    if (this.core.confirmations.hasQuestions) this.#askAtEnd();
   }
 
   readonly #ask = (): void => {
@@ -280,6 +292,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly #tick = (): void => {
     const nowMs = this.#options.clock.nowMs();
     this.core.tick(nowMs);
+    this.#askLater();
     if (this.#isClosed) return;
     this.#ticker = setTimeout(this.#tick, this.#pace.delayMs(this.core.isWaiting));
     if (nowMs >= this.#flushMs) {
