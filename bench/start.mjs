@@ -3,28 +3,15 @@
 // a machine that changes its speed changes it for all. Put `taskset -c 0,1` before it for two cores.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePorts } from "@pushpin/testkit";
 
 const TICKS_PER_SECOND = 100;
 const GIVE_UP_MS = 20_000;
 const [runsGiven = "15", ...given] = process.argv.slice(2);
 const roots = given.length > 0 ? given.map((one) => resolve(one)) : [fileURLToPath(new URL("..", import.meta.url))];
-
-/** A free port each; they are all held until the last is known. */
-async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
-    }),
-  );
-  const ports = servers.map((one) => one.address().port);
-  await Promise.all(servers.map((one) => new Promise((resolve) => one.close(resolve))));
-  return ports;
-}
 
 async function prepare(extra) {
   const directory = mkdtempSync(join(tmpdir(), "pp-"));

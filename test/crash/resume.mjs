@@ -6,17 +6,11 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePorts } from "@pushpin/testkit";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const clients = Number(process.argv[2] ?? 18_000);
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-const [http, control, backend] = [await freePort(), await freePort(), await freePort()];
+const [http, control, backend] = await freePorts(3);
 const directory = mkdtempSync(join(tmpdir(), "pp-resume-"));
 mkdirSync(join(directory, "run"));
 writeFileSync(join(directory, "routes"), `* 127.0.0.1:${backend}\n`);

@@ -5,11 +5,12 @@
 import { fork, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { connect, createServer as createTcpServer } from "node:net";
+import { connect } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { freePorts } from "@pushpin/testkit";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Clients of one process; descriptors are limited. */
@@ -404,21 +405,6 @@ async function wait(what, seconds, condition) {
     if (performance.now() > untilMs) throw new Error(`no ${what} within ${seconds} s`);
     await sleep(50);
   }
-}
-
-async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise((resolve) => {
-          const server = createTcpServer().listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((one) => one.address().port);
-  await Promise.all(servers.map((one) => new Promise((resolve) => one.close(resolve))));
-  return ports;
 }
 
 const role = process.env["SOAK_ROLE"];

@@ -483,7 +483,6 @@ export class Engine {
     }, ACKNOWLEDGE_AFTER_MS);
   }
 
-  /** Undefined for one that is here already: a handler that was asked twice may give it back twice. */
   /** A retry may overtake the answer to our accept, which comes by another socket: it waits for that. */
   #resumeRetried(state: RequestState, retry: RetryPacket): Session | undefined {
     const key = keyOf(state.rid.sender, state.rid.id);
@@ -493,6 +492,7 @@ export class Engine {
     return undefined;
   }
 
+  /** Undefined for one that is here already: a handler that was asked twice may give it back twice. */
   #resume(state: RequestState): Session | undefined {
     if (this.#ends.has(keyOf(state.rid.sender, state.rid.id))) return undefined;
     const session = Session.resume({
