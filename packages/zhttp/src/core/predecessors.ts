@@ -31,8 +31,9 @@ export class Predecessors {
     return this.isReplacedBy(session.peer, successor);
   }
 
-  /** Whether `successor` has the place that `id` had. */
+  /** Whether `successor` has the place that `id` had; one that was itself replaced has none. */
   isReplacedBy(id: string, successor: string): boolean {
+    if (this.#replaced.has(successor)) return false;
     if (id === successor || placeOf(id) !== placeOf(successor)) return false;
     this.#replace(id);
     return true;

@@ -237,6 +237,9 @@ describe("given processes that start one after the other", () => {
     // One that was stopped, and wakes up, is not the newest.
     expect(predecessors.announce("proxy-0-a")).toBe(false);
     expect(isReplaced("proxy-0-b")).toBe(false);
+    expect(predecessors.isReplacedBy("proxy-0-b", "proxy-0-a")).toBe(false);
+    expect(predecessors.isReplacedBy("proxy-0-a", "proxy-0-b")).toBe(true);
+    expect(isReplaced("proxy-0-b")).toBe(false);
   });
 
   test("when nobody has answered a request, then it is lost only if it was sent before somebody left", () => {
