@@ -69,6 +69,17 @@ export function testMainJob(reach: () => Reached): void {
     expect([answer?.status, answer?.text, answer?.headers["x-item"]]).toEqual([201, "news\n", "1"]);
   });
 
+  test("given many response holds on a channel, when an item is published, then each is answered", async () => {
+    const answers: HttpStream[] = [];
+    const pending = Array.from({ length: 20 }, async () => {
+      answers.push(await HttpStream.whole(`${reach().url}/poll?channel=p2`));
+    });
+    const format = { "http-response": { headers: { "X-Item": "2" }, body: "news for all\n" } };
+    await publishUntil("p2", format, () => answers.length === pending.length);
+    for (const { status, text, headers } of answers)
+      expect([status, text, headers["x-item"]]).toEqual([200, "news for all\n", "2"]);
+  });
+
   test("given a WebSocket backend, when messages are sent, then they are echoed, and closes pass", async () => {
     const client = await open("/plain");
     client.send("hello");

@@ -70,6 +70,19 @@ describe.skipIf(isLeftOut)("given Mongrel2 and the original's m2adapter in front
     stream.close();
   });
 
+  test("when several polls are held, then one item answers them all", async () => {
+    const answers: HttpStream[] = [];
+    const pending = Array.from({ length: 5 }, async () => {
+      answers.push(await HttpStream.whole(`${installation.url}/poll?channel=m3`));
+    });
+    const item = { channel: "m3", formats: { "http-response": { body: "news\n" } } };
+    await until("answers", async () => {
+      await installation.publish(item);
+      return until("more", () => answers.length === pending.length, 500).catch(() => undefined);
+    });
+    expect(answers.map(({ text }) => text)).toEqual(pending.map(() => "news\n"));
+  });
+
   test("when a body is posted, then the backend gets it", async () => {
     const response = await fetch(`${installation.url}/echo`, { method: "POST", body: "x".repeat(50_000) });
     expect(response.status).toBe(200);

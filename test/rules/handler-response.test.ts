@@ -228,3 +228,63 @@ describe("given a response hold", () => {
     );
   });
 });
+
+describe("given long polls on one channel", () => {
+  const WITH_ORIGIN = [...HOLD, "X-Orig", "1"];
+
+  test("when an item comes, then those that get the same answer are named in one packet, and all are over", () => {
+    const rig = new HandlerRig();
+    const alike = [rig.hold(HOLD, "a"), rig.hold(HOLD, "b"), rig.hold(HOLD, "a")];
+    const other = rig.hold(WITH_ORIGIN);
+    rig.toClients.length = 0;
+    rig.send("c", "http-response", { body: "hi" });
+    expect(rig.toClients.map(({ ids }) => ids?.map(({ id, seq }) => ({ id, seq })))).toEqual([
+      alike.map(({ id }) => ({ id, seq: 3 })),
+      undefined,
+    ]);
+    for (const client of alike)
+      expect(client).toMatchObject({
+        headers: [...TEXT, "Content-Length", "2"],
+        body: "hi",
+        end: "complete",
+      });
+    expect(other).toMatchObject({
+      headers: [...TEXT, "X-Orig", "1", "Content-Length", "2"],
+      body: "hi",
+      end: "complete",
+    });
+    expect(rig.core.holds).toBe(0);
+  });
+
+  test("when one wants JSON-P, one has few credits and one is behind, then each gets what it would get alone", () => {
+    const rig = new HandlerRig();
+    const plain = rig.hold(HOLD);
+    const jsonp = rig.hold(HOLD, "", { state: { "jsonp-callback": "cb" } });
+    const poor = rig.hold(HOLD, "", { state: { "out-credits": 3 } });
+    const behind = rig.hold([...TEXT, "Grip-Hold", "response", "Grip-Channel", "c; prev-id=1"]);
+    rig.send("c", "http-response", { body: "hello" }, { id: "3", "prev-id": "2" });
+    expect(plain).toMatchObject({ body: "hello", end: "complete" });
+    expect(jsonp.body).toContain("cb(");
+    expect(jsonp.end).toBe("complete");
+    expect(poor).toMatchObject({ body: "hello", end: "complete" });
+    expect(poor.pieces).toEqual(["hel", "lo"]);
+    expect(behind.body).toBe("");
+  });
+
+  test("when a burst answers them, then heads, bodies and messages are counted as one by one", () => {
+    const counted = (polls: number) => {
+      const rig = new HandlerRig();
+      for (let i = 0; i < polls; i += 1) rig.hold(HOLD);
+      rig.send("c", "http-response", { body: "hi" });
+      rig.advance(10_000);
+      rig.tickStats();
+      const report = rig.stats.find(({ topic }) => topic === "report");
+      return ["client-header-bytes-sent", "client-content-bytes-sent", "client-messages-sent"].map(
+        (key) => Number(report?.[key]),
+      );
+    };
+    const [head, content, messages] = counted(1) as [number, number, number];
+    expect([content, messages]).toEqual([2, 1]);
+    expect(counted(5)).toEqual([head * 5, content * 5, messages * 5]);
+  });
+});

@@ -12,7 +12,7 @@ import { KeptBody } from "../core/kept-body.ts";
 import { planResponse } from "../core/response-plan.ts";
 import type { Activity } from "./activity.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import { frameChunk, type SharedFrames } from "./shared-frames.ts";
+import { frameChunk, type SharedFrames, type SharedHead } from "./shared-frames.ts";
 
 /** A request body up to this rides along in the first packet, where the proxy is known to be ours. */
 const FIRST_BODY_MAX_BYTES = 16_384;
@@ -258,7 +258,7 @@ export class HttpExchange implements Activity {
   }
 
   #response(packet: Packet, shared: SharedFrames | undefined): void {
-    if (!this.#hasBegun && !this.#begin(packet)) return;
+    if (!this.#hasBegun && !this.#begin(packet, shared)) return;
     const connection = this.#connection;
     let { body } = packet;
     this.#ungranted += body.length;
@@ -275,13 +275,14 @@ export class HttpExchange implements Activity {
           // More than announced would be read as the next response.
           connection.engine.log.warn("response longer than its Content-Length, cut");
           body = sliceBytes(body, 0, this.#responseLeft);
+          shared = undefined; // it is not what others get
           this.#isPersistent = false;
         }
         this.#responseLeft -= body.length;
-        this.#writeBody(body);
+        this.#writeBody(body, shared);
         break;
       case "close":
-        this.#writeBody(body);
+        this.#writeBody(body, shared);
         break;
       case "none":
         connection.markDirty(); // credits for what is thrown away
@@ -291,52 +292,67 @@ export class HttpExchange implements Activity {
     else connection.exchangeDone(this.#isPersistent);
   }
 
-  #writeBody(body: string | Uint8Array): void {
-    if (body.length > 0) this.#connection.write(typeof body === "string" ? body : toBuffer(body));
+  #writeBody(body: string | Uint8Array, shared: SharedFrames | undefined): void {
+    if (body.length === 0) return;
+    if (shared !== undefined) this.#connection.writeShared(shared.body(body));
+    else this.#connection.write(typeof body === "string" ? body : toBuffer(body));
   }
 
-  #begin(packet: Packet): boolean {
-    const { code, reason } = packet;
-    const headers = packet.headers ?? [];
+  #begin(packet: Packet, shared: SharedFrames | undefined): boolean {
     const connection = this.#connection;
-    const isPossible =
-      code !== undefined && code >= 200 && code <= 999 && isWritable(reason, headers);
-    const plan = isPossible
-      ? planResponse({
-          code,
-          headers,
-          bodyBytes: packet.body.length,
-          more: packet.more,
-          isHead: this.#isHead,
-          minorVersion: this.#minorVersion,
-        })
-      : undefined;
-    if (code === undefined || plan === undefined) {
-      connection.refuse(
-        code === undefined || isPossible ? 500 : 502,
-        "Failed to process request.\n",
-      );
+    // An early response ends the connection: what is left of the request is not read.
+    if (!this.#isBodyDone || connection.engine.isDraining) this.#isPersistent = false;
+    const head =
+      shared === undefined
+        ? this.#headOf(packet)
+        : shared.head(this.#headKind, () => this.#headOf(packet));
+    if (head === undefined) {
+      const isPossible = packet.code === undefined || isHeadWritable(packet);
+      connection.refuse(isPossible ? 500 : 502, "Failed to process request.\n");
       return false;
     }
     this.#hasBegun = true;
     this.forgetRequest();
-    this.#framing = plan.framing;
-    this.#responseLeft = plan.contentLength ?? 0;
-    // An early response ends the connection: what is left of the request is not read.
-    if (!this.#isBodyDone || plan.framing === "close" || connection.engine.isDraining)
-      this.#isPersistent = false;
-    connection.write(
-      renderResponseHead({
-        minorVersion: this.#minorVersion,
-        code,
-        reason,
-        headers,
-        framing: plan.framing,
-        ...(plan.contentLength === undefined ? {} : { contentLength: plan.contentLength }),
-        persistent: this.#isPersistent,
-      }),
-    );
+    const { framing, contentLength } = head.plan;
+    this.#framing = framing;
+    this.#responseLeft = contentLength ?? 0;
+    if (framing === "close") this.#isPersistent = false;
+    if (shared === undefined) connection.write(head.text);
+    else connection.writeShared(head.text);
     return true;
+  }
+
+  /** All that makes this client's head of a response differ from others'. */
+  get #headKind(): number {
+    return (this.#isHead ? 4 : 0) + this.#minorVersion * 2 + (this.#isPersistent ? 1 : 0);
+  }
+
+  /** Undefined if the packet is not the start of a response. */
+  #headOf(packet: Packet): SharedHead | undefined {
+    const { code, reason } = packet;
+    const headers = packet.headers ?? [];
+    if (code === undefined || !isHeadWritable(packet)) return undefined;
+    const minorVersion = this.#minorVersion;
+    const plan = planResponse({
+      code,
+      headers,
+      bodyBytes: packet.body.length,
+      more: packet.more,
+      isHead: this.#isHead,
+      minorVersion,
+    });
+    if (plan === undefined) return undefined;
+    const { framing, contentLength } = plan;
+    const text = renderResponseHead({
+      minorVersion,
+      code,
+      reason,
+      headers,
+      framing,
+      ...(contentLength === undefined ? {} : { contentLength }),
+      persistent: this.#isPersistent && framing !== "close",
+    });
+    return { text, plan };
   }
 
   /** Credits in halves of the window, so that small messages cost no packet each. */
@@ -364,4 +380,8 @@ export class HttpExchange implements Activity {
     if (this.isHeld) this.#connection.destroy();
     else this.#isPersistent = false;
   }
+}
+
+function isHeadWritable({ code, reason, headers }: Packet): boolean {
+  return code !== undefined && code >= 200 && code <= 999 && isWritable(reason, headers ?? []);
 }

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import {
   type Connmgr,
   eventually,
+  type RawClient,
   type StartOptions,
   startConnmgr,
 } from "../../../../test/connmgr/fixture.ts";
@@ -644,5 +645,64 @@ describe("given the end of the process", () => {
     );
     await stopped;
     expect(connect({ port: connmgr.listener.port }).on("error", () => {})).toBeDefined();
+  });
+});
+
+describe("given a handler that answers many clients with one packet", () => {
+  const requests = [
+    GET,
+    GET,
+    "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.0\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+  ];
+
+  /** The answers of one id-list packet to one request of each kind. */
+  async function answers(fields: { code?: number; reason?: string; body: string | Uint8Array }) {
+    await start();
+    const clients: RawClient[] = [];
+    for (const [i, request] of requests.entries()) {
+      const client = await connmgr.client();
+      client.send(request);
+      await connmgr.session(i);
+      clients.push(client);
+    }
+    connmgr.sessions[0]?.send({
+      code: 200,
+      reason: "OK",
+      headers: ["X-A", "b"],
+      more: false,
+      ...fields,
+      ids: connmgr.sessions.map((one) => ({ id: one.first.id, seq: 0 })),
+    });
+    await eventually(() => clients.every(({ text }) => /(\r\n\r\n|hi|\.\n)$/.test(text)));
+    return clients;
+  }
+
+  test.each([
+    ["short", "hi"],
+    ["long", Buffer.from(`${"x".repeat(100_000)}hi`)],
+  ])("when the body is %s, then each gets it as it would get it alone", async (_, body) => {
+    const text = typeof body === "string" ? body : body.toString("latin1");
+    const head = `X-A: b\r\nContent-Length: ${body.length}\r\n\r\n`;
+    const closing = `X-A: b\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`;
+    const clients = await answers({ body });
+    expect(clients.map((one) => one.text)).toEqual([
+      `HTTP/1.1 200 OK\r\n${head}${text}`,
+      `HTTP/1.1 200 OK\r\n${head}${text}`,
+      `HTTP/1.1 200 OK\r\n${head}`,
+      `HTTP/1.0 200 OK\r\n${closing}${text}`,
+      `HTTP/1.1 200 OK\r\n${closing}${text}`,
+    ]);
+    const [first] = clients;
+    first?.take();
+    first?.send(GET);
+    (await connmgr.session(requests.length)).respond(200, "hi");
+    await first?.until(OK);
+  });
+
+  test("when its head cannot be written, then each is told so", async () => {
+    const clients = await answers({ body: "", reason: "a\r\nb" });
+    for (const { text } of clients) expect(text).toContain("502 Bad Gateway");
   });
 });

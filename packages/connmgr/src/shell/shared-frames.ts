@@ -1,12 +1,37 @@
+import { toBuffer } from "@pushpin/tnetstrings";
 import { DEFLATE_MAX_BYTES, DEFLATE_MIN_BYTES, deflatePiece, encodeFrame, type OPCODE } from "@pushpin/websocket";
+import type { Part } from "../core/output-join.ts";
+import type { ResponsePlan } from "../core/response-plan.ts";
 
 type DataOpcode = typeof OPCODE.continuation | typeof OPCODE.text | typeof OPCODE.binary;
 
+/** The head of a response for all clients that get it in one way. */
+export interface SharedHead {
+  readonly text: string;
+  readonly plan: ResponsePlan;
+}
+
 /** What the receivers of one id-list packet share: bytes framed and packed once. */
 export class SharedFrames {
+  readonly #heads: (SharedHead | undefined)[] = [];
+  #body: Part | undefined;
   #chunk: string | Buffer | undefined;
   readonly #frames: (Buffer | undefined)[] = [];
   #packed: Buffer | undefined;
+
+  /** `key` is a small number for all that makes heads of one response differ. */
+  head(key: number, make: () => SharedHead | undefined): SharedHead | undefined {
+    const known = this.#heads[key];
+    if (known !== undefined) return known;
+    const head = make();
+    this.#heads[key] = head;
+    return head;
+  }
+
+  body(body: string | Uint8Array): Part {
+    this.#body ??= typeof body === "string" ? body : toBuffer(body);
+    return this.#body;
+  }
 
   chunk(body: string | Uint8Array): string | Buffer {
     this.#chunk ??= frameChunk(body);

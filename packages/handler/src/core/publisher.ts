@@ -1,5 +1,7 @@
 import type { Bytes } from "@pushpin/tnetstrings";
+import type { HttpResponseData } from "@pushpin/zrpc";
 import { FanOut } from "@pushpin/zhttp";
+import { headBytes, SharedAnswer } from "./holds/answer.ts";
 import type { ResponseHold } from "./holds/response-hold.ts";
 import type { StreamHold } from "./holds/stream-hold.ts";
 import type { PublishItem } from "./publish-item.ts";
@@ -104,12 +106,40 @@ export class Publisher {
   }
 
   #responses(item: PublishItem, holds: ReadonlySet<ResponseHold>, blocks: number): void {
+    const format = item.httpResponse;
+    if (format === undefined) return;
     const tally = new Tally(this.#services, item, "http-response", blocks);
+    const isPlain =
+      this.#limiter.isUnlimited &&
+      format.action === "send" &&
+      format.bodyPatch === undefined &&
+      !format.contentFilters?.length;
+    const shared = new SharedAnswer(format);
+    const fanOut = this.#fanOut;
+    const nowMs = this.#nowMs;
+    let last: HttpResponseData | undefined;
+    const answered: ResponseHold[] = [];
     for (const hold of [...holds]) {
       tally.add(hold.origin.statsRoute, hold.origin.sid);
+      if (isPlain && hold.isPlain(item)) {
+        const answer = shared.of(hold.held, hold.client);
+        if (answer !== last) {
+          fanOut.beginResponse(answer, answer.body);
+          last = answer;
+        }
+        if (fanOut.add(hold.session)) {
+          tally.answer(answer);
+          item.receipt?.settle("delivered");
+          answered.push(hold);
+          continue;
+        }
+      }
       this.#deliver(item, hold, hold.origin.statsRoute, blocks);
     }
+    fanOut.end();
     tally.end();
+    // The answers are on their way; what each client leaves behind can wait that long.
+    for (const hold of answered) hold.wasAnswered(nowMs);
   }
 
   #streams(item: PublishItem, holds: ReadonlySet<StreamHold>, blocks: number): void {
@@ -202,6 +232,10 @@ export class Publisher {
 /** Counts receivers by route, and collects the store's sessions among them. */
 class Tally {
   contentBytes = 0;
+  #headerBytes = 0;
+  #messages = 0;
+  #last: HttpResponseData | undefined;
+  #lastHeadBytes = 0;
   readonly #services: Services;
   readonly #item: PublishItem;
   readonly #transport: Transport;
@@ -228,6 +262,17 @@ class Tally {
     this.#sids.set(sid, new Map([[this.#item.channel, this.#item.id]]));
   }
 
+  /** A whole response was sent to the one added last. */
+  answer(answer: HttpResponseData): void {
+    if (answer !== this.#last) {
+      this.#last = answer;
+      this.#lastHeadBytes = headBytes(answer);
+    }
+    this.#headerBytes += this.#lastHeadBytes;
+    this.contentBytes += answer.body.length;
+    this.#messages += 1;
+  }
+
   end(): void {
     this.#flush();
     if (this.#sids !== undefined) this.#services.outputs.storeLastIds(this.#sids);
@@ -244,7 +289,13 @@ class Tally {
       );
     if (this.contentBytes > 0)
       stats.count(this.#route, "clientContentBytesSent", this.contentBytes);
+    if (this.#messages > 0) {
+      stats.count(this.#route, "clientHeaderBytesSent", this.#headerBytes);
+      stats.count(this.#route, "clientMessagesSent", this.#messages);
+    }
     this.#count = 0;
     this.contentBytes = 0;
+    this.#headerBytes = 0;
+    this.#messages = 0;
   }
 }

@@ -1,6 +1,6 @@
 import type { Bytes } from "@pushpin/tnetstrings";
 import { ID_LIST_MAX, type IdEntry, Packet } from "./packet.ts";
-import type { Session } from "./session.ts";
+import type { ResponseHead, Session } from "./session.ts";
 
 interface Group {
   readonly to: string;
@@ -12,9 +12,8 @@ interface Group {
 const PEERS_MAX = 1024;
 
 /**
- * One body, or one WebSocket message, for many sessions: packets that name up to 128 sessions
- * each, one series for each
- * connection manager. The body is shared by all of them.
+ * One body, one whole response or one WebSocket message for many sessions: packets that name up to
+ * 128 sessions each, one series for each connection manager. The body is shared by all of them.
  */
 export class FanOut {
   readonly #from: string;
@@ -23,6 +22,7 @@ export class FanOut {
   readonly #routerGroups = new Map<string, Group>();
   #body: Bytes = "";
   #contentType = "";
+  #head: ResponseHead | undefined;
   #more = true;
   #last: Group | undefined;
 
@@ -33,16 +33,26 @@ export class FanOut {
 
   /** A piece of the bodies of HTTP responses. */
   begin(body: Bytes): void {
-    this.#body = body;
-    this.#contentType = "";
-    this.#more = true;
+    this.#begin("", body, true);
+  }
+
+  /** A whole response, head and body; it ends the sessions it is added to. */
+  beginResponse(head: ResponseHead, body: Bytes): void {
+    this.#begin("", body, false);
+    this.#head = head;
   }
 
   /** A whole WebSocket message. */
   beginMessage(contentType: "text" | "binary", body: Bytes): void {
+    this.#begin(contentType, body, false);
+  }
+
+  #begin(contentType: string, body: Bytes, more: boolean): void {
+    this.#flushAll();
     this.#body = body;
     this.#contentType = contentType;
-    this.#more = false;
+    this.#head = undefined;
+    this.#more = more;
   }
 
   /** False if this session needs a packet of its own: without credits, or something waits. */
@@ -52,6 +62,7 @@ export class FanOut {
     if (group === undefined || group.to !== session.peer || group.viaRouter !== session.routerResp)
       group = this.#groupOf(session);
     group.ids.push({ id: session.id, seq: session.nextOutSeq() });
+    if (this.#head !== undefined) session.answeredByList();
     if (group.ids.length >= ID_LIST_MAX) this.#flush(group); // Limit: ID_LIST_MAX
     return true;
   }
@@ -59,6 +70,7 @@ export class FanOut {
   end(): void {
     this.#flushAll();
     this.#body = "";
+    this.#head = undefined;
   }
 
   #flushAll(): void {
@@ -87,6 +99,12 @@ export class FanOut {
     packet.more = this.#more;
     packet.contentType = this.#contentType;
     packet.body = this.#body;
+    const head = this.#head;
+    if (head !== undefined) {
+      packet.code = head.code;
+      packet.reason = head.reason;
+      packet.headers = head.headers;
+    }
     const [only] = group.ids;
     if (group.ids.length === 1 && only !== undefined) {
       packet.id = only.id;

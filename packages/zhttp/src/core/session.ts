@@ -732,6 +732,11 @@ export class Session {
     return true;
   }
 
+  /** Responder, HTTP: the id list it was added to last carries the whole response. */
+  answeredByList(): void {
+    this.#selfIsDone();
+  }
+
   /** Whether a keep-alive may be sent now. */
   get maySend(): boolean {
     if (this.state === "ended" || this.state === "paused" || this.state === "released")

@@ -1,4 +1,4 @@
-import { renderJsonp, withCors } from "@pushpin/grip";
+import { type HttpResponseFormat, renderJsonp, withCors } from "@pushpin/grip";
 import { filterHeaders, getAllHeaders, reasonPhrase, splitList } from "@pushpin/http";
 import type { Bytes } from "@pushpin/tnetstrings";
 import type { HttpResponseData, RequestState } from "@pushpin/zrpc";
@@ -32,6 +32,38 @@ export function mergeAnswer(
   );
   const reason = item.reason !== "" ? item.reason : reasonPhrase(item.code);
   return { code: item.code, reason, headers: merged, body };
+}
+
+/** The answer one item makes of many held responses, worked out once for those that are alike. */
+export class SharedAnswer {
+  readonly #item: HttpResponseFormat;
+  #headers: readonly string[] | undefined;
+  #answer: HttpResponseData | undefined;
+
+  constructor(item: HttpResponseFormat) {
+    this.#item = item;
+  }
+
+  /** For a client without JSON-P and CORS; the same object as the last time if it is the same answer. */
+  of(held: HttpResponseData, client: RequestState): HttpResponseData {
+    const { headers } = held;
+    if (this.#answer === undefined || !sameTexts(headers, this.#headers)) {
+      this.#headers = headers;
+      this.#answer = finishAnswer(mergeAnswer(held, this.#item, this.#item.body), client, []);
+    }
+    return this.#answer;
+  }
+}
+
+function sameTexts(a: readonly string[], b: readonly string[] | undefined): boolean {
+  return a.length === b?.length && a.every((text, i) => text === b[i]);
+}
+
+/** What is counted as sent for a head. */
+export function headBytes({ code, reason, headers }: HttpResponseData): number {
+  let bytes = String(code).length + reason.length;
+  for (const text of headers) bytes += text.length;
+  return bytes;
 }
 
 /** The answer as the client gets it: JSON-P or CORS where the route says so, and its length. */

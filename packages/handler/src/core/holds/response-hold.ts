@@ -12,7 +12,7 @@ import type { PublishItem } from "../publish-item.ts";
 import type { Services } from "../services.ts";
 import type { Updatable } from "../update-queue.ts";
 import { channelsNow } from "./anchor.ts";
-import { finishAnswer, mergeAnswer } from "./answer.ts";
+import { finishAnswer, headBytes, mergeAnswer } from "./answer.ts";
 import { filterContext } from "./delivery.ts";
 import { GENERIC_ERROR, Hold, type HoldOrigin } from "./hold.ts";
 
@@ -124,6 +124,32 @@ export class ResponseHold extends Hold implements Updatable {
     if (this.state !== "holding") return false;
     this.#process(item, nowMs);
     return true;
+  }
+
+  /** What is sent if nothing comes, and what items are merged into. */
+  get held(): HttpResponseData {
+    return this.#instruct.response;
+  }
+
+  /**
+   * True if this item's answer depends on nothing of this client's own but what it holds. The caller
+   * sends it along with others' then, and tells by `wasAnswered`.
+   */
+  isPlain(item: PublishItem): boolean {
+    const { jsonpCallback, autoCrossOrigin } = this.client;
+    if (this.state !== "holding" || autoCrossOrigin || jsonpCallback) return false;
+    const subscription = this.channels.get(item.channel);
+    return (
+      subscription !== undefined &&
+      subscription.prevId === undefined &&
+      subscription.filters.length === 0
+    );
+  }
+
+  /** The whole answer was sent to this client outside. */
+  wasAnswered(nowMs: number): void {
+    this.state = "answering";
+    this.finish(nowMs);
   }
 
   update(priority: "low" | "high", nowMs: number): void {
@@ -305,9 +331,7 @@ export class ResponseHold extends Hold implements Updatable {
     const final = finishAnswer(answer, this.client, origin.original?.headers ?? []);
     if (final.body.length > session.outCredits) this.dropAnchor(); // it takes several packets
     session.respond(final, final.body, false);
-    let headerBytes = String(final.code).length + final.reason.length;
-    for (const text of final.headers) headerBytes += text.length;
-    services.stats.count(origin.statsRoute, "clientHeaderBytesSent", headerBytes);
+    services.stats.count(origin.statsRoute, "clientHeaderBytesSent", headBytes(final));
     services.stats.count(origin.statsRoute, "clientContentBytesSent", final.body.length);
     services.stats.count(origin.statsRoute, "clientMessagesSent", 1);
     this.flush();
