@@ -92,6 +92,9 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   });
   await sockets.zhttpTargets.follow(engine.routes);
   sockets.announce();
+  // A handler that starts now is told of nobody's WebSockets before ours are known.
+  await sockets.gathered();
+  engine.gathered();
   return {
     reload: (fresh) => {
       keys.forget();

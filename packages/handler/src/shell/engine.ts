@@ -12,7 +12,6 @@ import { HandlerCore, TICK_MS } from "../core/handler-core.ts";
 import { TickPace } from "../core/tick-pace.ts";
 import type { CoreSettings, HandlerOutputs } from "../core/services.ts";
 import { answerInspect, SessionStore } from "../core/session-store.ts";
-import { Gathering } from "./gathering.ts";
 import type { HandlerSocketEvents, HandlerSockets } from "./handler-sockets.ts";
 import { RetrySender } from "./retry-sender.ts";
 
@@ -39,7 +38,6 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly #options: EngineOptions;
   readonly #retries: RetrySender;
   readonly #store: SessionStore | undefined;
-  readonly #gathering = new Gathering();
   #settings: HandlerSettings;
   readonly #pace = new TickPace();
   #ticker: NodeJS.Timeout;
@@ -102,16 +100,11 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   readonly onProxyStarted: HandlerSocketEvents["onProxyStarted"] = (proxy) => {
     if (this.#isOpen) this.core.proxyStarted(proxy, this.#nowMs());
-    else this.#gathering.expect(proxy);
+    else this.#options.sockets().gathering.expect(proxy);
   };
 
-  readonly onAnnounced = (connmgr: string): void => {
-    if (!this.#isOpen) this.#gathering.expect(connmgr);
-  };
-
-  readonly onHandedOver = (connmgr: string, ids: readonly string[]): void => {
+  readonly onHandedOver = (_connmgr: string, ids: readonly string[]): void => {
     if (ids.length > 0) this.core.reported(ids, this.#nowMs());
-    this.#gathering.complete(connmgr);
   };
 
   /**
@@ -121,7 +114,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   async open(): Promise<void> {
     const sockets = this.#options.sockets();
     sockets.clients.announce();
-    await this.#gathering.isOver();
+    await sockets.gathering.over();
     this.#isOpen = true;
     const { holds, ws } = this.core;
     if (holds + ws.size > 0)
@@ -134,7 +127,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   readonly onWsControl: HandlerSocketEvents["onWsControl"] = (packet) => {
     this.#retries.heardOf(packet.from);
-    if (packet.items.length === 0) this.#gathering.complete(packet.from);
+    if (packet.items.length === 0) this.#options.sockets().gathering.complete(packet.from);
     this.core.wsControl(packet, this.#nowMs());
     this.#askLater();
   };

@@ -2,7 +2,7 @@ import type { Endpoints, HandlerSettings } from "@pushpin/config";
 import type { Logger } from "@pushpin/log";
 import { decode } from "@pushpin/tnetstrings";
 import type { Packet } from "@pushpin/zhttp";
-import { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
+import { Gathering, InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
 import { ZmqSocket } from "@pushpin/zmq";
 import { type ControlPacket, decodeControlPacket } from "@pushpin/zrpc";
 import { type OnRequest, RpcClient, RpcServer } from "@pushpin/zrpc/sockets";
@@ -20,8 +20,6 @@ export interface HandlerSocketEvents {
   onProxyStats(frame: Buffer): void;
   onRetryUnroutable(frames: Uint8Array[]): void;
   onProxyStarted(proxy: string): void;
-  /** A connection manager is asked for the clients of the handler before us. */
-  onAnnounced(connmgr: string): void;
   /** A connection manager has handed over all clients of the handler before us. */
   onHandedOver(connmgr: string, ids: readonly string[]): void;
   /** A connection manager has got everything it was sent before the question `number`. */
@@ -43,6 +41,8 @@ export class HandlerSockets {
   retry!: ZmqSocket;
   /** One for each worker of the proxy. */
   proxyCommands: readonly RpcClient[] = [];
+  /** Connection managers and proxies that may have clients of the handler before us. */
+  readonly gathering = new Gathering();
   /** Absent without `state_spec`. */
   store: RpcClient | undefined;
   readonly #batchFrames: boolean;
@@ -79,13 +79,14 @@ export class HandlerSockets {
       pub: connect(addresses.connmgrOut),
       onFirst: () => {},
       onPacket: (packet) => events.onClientPacket(packet),
-      onAnnounced: (connmgr) => events.onAnnounced(connmgr),
+      gathering: this.gathering,
       onHandedOver: (connmgr, ids) => events.onHandedOver(connmgr, ids),
       onSynced: (connmgr, number) => events.onSynced(connmgr, number),
       onPeer: (connmgr, isThere) => {
         if (!isThere) events.onConnmgrGone(connmgr);
       },
     });
+    this.gathering.addPlaces(addresses.intreqInStream.length);
     this.requests = await InitiatorSockets.open({
       ...shared,
       instanceId,
@@ -132,6 +133,7 @@ export class HandlerSockets {
       ...connect(addresses.wsControlStream),
       identity: instanceId,
       immediate: true,
+      lingerMs: 500,
       onMessage: onControl,
       onUnroutable: ([proxy, , frame]) => {
         if (proxy === undefined || frame === undefined) return;

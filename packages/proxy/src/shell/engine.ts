@@ -211,6 +211,11 @@ export class Engine {
     this.#options.sockets().inspectCalls.askAgain();
   }
 
+  /** The WebSockets of the proxy before us are all here. */
+  gathered(): void {
+    this.#control.complete();
+  }
+
   /** An HTTP client has started: what was with the one before it has failed. */
   httpClientStarted(client: string): void {
     if (!this.#httpClients.announce(client)) return;

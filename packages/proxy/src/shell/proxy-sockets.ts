@@ -1,7 +1,7 @@
 import type { Endpoints, ProxySettings } from "@pushpin/config";
 import type { Logger } from "@pushpin/log";
 import type { TnetMap } from "@pushpin/tnetstrings";
-import { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
+import { Gathering, InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
 import { ZmqSocket } from "@pushpin/zmq";
 import type { RpcReply } from "@pushpin/zrpc";
 import { RpcClient, RpcServer } from "@pushpin/zrpc/sockets";
@@ -37,6 +37,7 @@ export class ProxySockets implements EngineSockets {
   readonly #controlStream: ZmqSocket;
   /** By slot; none where this worker is the only one. */
   readonly #siblings: readonly ZmqSocket[];
+  readonly #gathering: Gathering;
   readonly #all: readonly { close(): Promise<void> }[];
 
   private constructor(
@@ -45,6 +46,7 @@ export class ProxySockets implements EngineSockets {
     controlStream: ZmqSocket,
     siblings: readonly ZmqSocket[],
     others: readonly { close(): Promise<void> }[],
+    gathering: Gathering,
   ) {
     this.clients = parts.clients;
     this.backends = parts.backends;
@@ -56,6 +58,7 @@ export class ProxySockets implements EngineSockets {
     this.#controlStream = controlStream;
     this.#siblings = siblings;
     this.#all = others;
+    this.#gathering = gathering;
   }
 
   /** Binds what the handler connects to, then connects to the others; clients come last. */
@@ -132,9 +135,11 @@ export class ProxySockets implements EngineSockets {
       onPacket: (packet) => engine.packet(packet),
       onTakeover: (client) => engine.httpClientStarted(client),
     });
+    const gathering = new Gathering();
     const clients = await ResponderSockets.open({
       instanceId,
       waitsForStart: true,
+      gathering,
       batchFrames: options.batchFrames,
       pull: connect(endpoints.connmgrIn),
       stream: connect(endpoints.connmgrInStream),
@@ -152,6 +157,7 @@ export class ProxySockets implements EngineSockets {
       controlStream,
       siblings,
       others,
+      gathering,
     );
     // The engine knows them all by then.
     setImmediate(() => {
@@ -173,6 +179,11 @@ export class ProxySockets implements EngineSockets {
   announce(): void {
     this.clients.announce();
     this.internal?.announce();
+  }
+
+  /** Resolves when the connection managers have handed over what the proxy before us has left. */
+  async gathered(): Promise<void> {
+    await this.#gathering.over();
   }
 
   controlInit(frame: Buffer): void {

@@ -1,3 +1,4 @@
+export { Gathering } from "./gathering.ts";
 export {
   InitiatorSockets,
   type InitiatorSocketsOptions,

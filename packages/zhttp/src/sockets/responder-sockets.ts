@@ -4,6 +4,7 @@ import { Packet } from "../core/packet.ts";
 import { decodeFrame } from "../core/packet-decoder.ts";
 import { encodePacket } from "../core/packet-encoder.ts";
 import { FlushTurn, FrameBatch } from "./frame-batch.ts";
+import type { Gathering } from "./gathering.ts";
 import type { SocketAddress } from "./initiator-sockets.ts";
 import { BATCH_TOPIC, BatchPeers } from "./peers.ts";
 
@@ -21,8 +22,8 @@ export interface ResponderSocketsOptions {
   readonly log: Logger;
   readonly onFirst: (packet: Packet) => void;
   readonly onPacket: (packet: Packet) => void;
-  /** The initiator of ours is told that we have started: `onHandedOver` follows. */
-  readonly onAnnounced?: (instanceId: string) => void;
+  /** Learns which initiators there are, and which of them have handed over everything. */
+  readonly gathering?: Gathering;
   /**
    * The initiator of ours has handed over whatever there was of our predecessor; `ids` are those of items
    * that it had published.
@@ -77,6 +78,7 @@ export class ResponderSockets {
   static async open(options: ResponderSocketsOptions): Promise<ResponderSockets> {
     const sockets = new ResponderSockets(options);
     const { log } = options;
+    options.gathering?.addPlaces(options.stream.specs.length);
     const shared = {
       log,
       ...(options.ipcFileMode === undefined ? {} : { ipcFileMode: options.ipcFileMode }),
@@ -177,8 +179,7 @@ export class ResponderSockets {
    */
   announce(): void {
     this.#isAnnounced = true;
-    const there = [...this.#peers.all()].filter((id) => this.#present.has(id));
-    for (const id of there) this.#announceTo(id);
+    for (const id of this.#present) this.#greet(id);
   }
 
   /** A successor is about to take our place: new sessions wait for it at the initiators of ours. */
@@ -262,8 +263,19 @@ export class ResponderSockets {
     if (present) {
       this.#present.add(id);
       this.#release(id);
-    } else this.#present.delete(id);
+      if (this.#isAnnounced && !this.#announcing.has(id)) this.#greet(id);
+    } else {
+      this.#present.delete(id);
+      this.#announcing.delete(id);
+      this.#options.gathering?.gone(id);
+    }
     this.#options.onPeer?.(id, present);
+  }
+
+  /** One of the original's has nothing for us. */
+  #greet(id: string): void {
+    if (this.#peers.has(id)) this.#announceTo(id);
+    else this.#options.gathering?.complete(id);
   }
 
   #markOnce(): () => Packet | undefined {
@@ -285,7 +297,7 @@ export class ResponderSockets {
    */
   #announceTo(peer: string): void {
     this.#announcing.add(peer);
-    this.#options.onAnnounced?.(peer);
+    this.#options.gathering?.expect(peer);
     const packet = new Packet();
     packet.type = "takeover";
     packet.from = this.#options.instanceId;
@@ -329,6 +341,7 @@ export class ResponderSockets {
           return;
         }
         this.#announcing.delete(packet.from);
+        this.#options.gathering?.complete(packet.from);
         const ids = packet.ext?.get("ids");
         this.#options.onHandedOver?.(
           packet.from,

@@ -169,6 +169,10 @@ export class ControlSessions {
   #nextBucket = 0;
   #bucket = 0;
 
+  /** The sessions of the proxy before us are all here. */
+  #isComplete = false;
+  /** A handler waits to hear that it knows all of ours. */
+  #isAwaited = false;
   readonly #seen = new SeenItems();
   /** The message that is being collected for several clients. */
   #shared: ControlItem | undefined;
@@ -192,7 +196,7 @@ export class ControlSessions {
 
   /**
    * A handler has started; there is but one, so all that were with another are with it from now on.
-   * A packet without items says that it knows all of them.
+   * A packet without items says that it knows all of them, once we know them ourselves (`complete`).
    */
   handlerStarted(handler: string, nowMs: number): void {
     let items: ControlItem[] = [];
@@ -210,6 +214,18 @@ export class ControlSessions {
       const report = { cid: "", type: "sync", message: JSON.stringify(ids) } as const;
       this.#outputs.init({ from: this.#instanceId, items: [report] });
     }
+    this.#isAwaited = true;
+    if (this.#isComplete) this.#tellComplete();
+  }
+
+  /** All that the proxy before us had has been opened. */
+  complete(): void {
+    this.#isComplete = true;
+    if (this.#isAwaited) this.#tellComplete();
+  }
+
+  #tellComplete(): void {
+    this.#isAwaited = false;
     this.#outputs.init({ from: this.#instanceId, items: [] });
   }
 
