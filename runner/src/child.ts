@@ -3,7 +3,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { Logger } from "@pushpin/log";
 import { Backoff } from "./backoff.ts";
-import { BEAT_MS, Heartbeat } from "./heartbeat.ts";
+import { BEAT_MS, type Hang, Heartbeat } from "./heartbeat.ts";
 import { MergedOutput } from "./merged-output.ts";
 import { FINGERPRINT, isAlive, isStopped } from "./running-child.ts";
 
@@ -26,6 +26,8 @@ export interface ChildOptions {
   readonly stopTimeoutMs?: number;
   /** Silent for longer than this it counts as hanging, and is replaced; 0: never. */
   readonly silenceMaxMs: number;
+  /** Not ready by then it counts as hanging likewise; 0: never. */
+  readonly startMaxMs: number;
   /** Somebody else's program that is known to crash now and then while it ends: that is no failure of ours. */
   readonly mayCrashAtStop?: boolean;
   /** False: a child that ends unasked is not started again. */
@@ -134,9 +136,9 @@ export class Child {
       rest = lines.pop() ?? "";
       for (const line of lines)
         if (line === "ALIVE") heartbeat.beat();
-        else this.#reported(line, startedMs);
+        else this.#reported(line, startedMs, heartbeat);
     });
-    void this.#watchReadiness(child, startedMs);
+    void this.#watchReadiness(child, startedMs, heartbeat);
     child.once("close", (code, signal) => {
       rmSync(pidFile, { force: true });
       this.#phase = { name: "idle" };
@@ -161,7 +163,7 @@ export class Child {
     const watch = setInterval(() => {
       if (isAlive(pid)) {
         stopped = isStopped(pid) ? stopped + 1 : 0;
-        if (stopped > stoppedMax && !this.#stopping) this.#endHanging();
+        if (stopped > stoppedMax && !this.#stopping) this.#endHanging("silent");
         return;
       }
       clearInterval(watch);
@@ -254,9 +256,11 @@ export class Child {
   }
 
   #watch(child: ChildProcess): Heartbeat {
-    const heartbeat = new Heartbeat(this.#options.silenceMaxMs);
+    const { silenceMaxMs, startMaxMs } = this.#options;
+    const heartbeat = new Heartbeat(silenceMaxMs, startMaxMs);
     const timer = setInterval(() => {
-      if (heartbeat.look() && !this.#stopping) this.#endHanging();
+      const hang = heartbeat.look();
+      if (hang !== undefined && !this.#stopping) this.#endHanging(hang);
     }, BEAT_MS);
     timer.unref();
     child.once("exit", () => clearInterval(timer));
@@ -267,14 +271,17 @@ export class Child {
    * At once and by force, before its successor starts: it holds the sockets the successor needs, and what is dead does not
    * wake up later and go on with sessions that are no longer its own.
    */
-  #endHanging(): void {
+  #endHanging(hang: Hang): void {
     if (this.#isHanging) return;
     this.#isHanging = true;
     const phase = this.#phase;
     const pid = phase.name === "running" ? phase.process.pid : phase.name === "adopted" ? phase.pid : 0;
     const state = pid !== undefined && pid > 0 && isStopped(pid) ? "stopped" : "hanging";
-    const silentS = this.#options.silenceMaxMs / 1000;
-    this.#reason = `not responding (${state} for more than ${silentS} s)`;
+    const { silenceMaxMs, startMaxMs } = this.#options;
+    this.#reason =
+      hang === "not ready"
+        ? `not ready after ${startMaxMs / 1000} s`
+        : `not responding (${state} for more than ${silenceMaxMs / 1000} s)`;
     this.#options.log.error(`${this.name}: ${this.#reason}, ending it`, { pid });
     this.signal("SIGKILL");
   }
@@ -293,22 +300,23 @@ export class Child {
     stream.on("end", () => output.end());
   }
 
-  async #watchReadiness(child: ChildProcess, startedMs: number): Promise<void> {
+  async #watchReadiness(child: ChildProcess, startedMs: number, heartbeat: Heartbeat): Promise<void> {
     const { isReady } = this.#options;
     if (isReady === undefined) return;
     while (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
       if (await isReady()) {
-        this.#reported("READY", startedMs);
+        this.#reported("READY", startedMs, heartbeat);
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, WATCH_READINESS_MS));
     }
   }
 
-  #reported(text: string, startedMs: number): void {
+  #reported(text: string, startedMs: number, heartbeat: Heartbeat): void {
     const { log, name } = this.#options;
     if (text.startsWith("FAILED ")) this.#reason = text.slice("FAILED ".length);
     if (text !== "READY") return;
+    heartbeat.ready();
     if (this.#everReady)
       log.info(`${name} is back`, { afterMs: Math.round(performance.now() - startedMs) });
     this.#everReady = true;

@@ -153,6 +153,7 @@ export class Supervisor {
           .map(({ section, key, items }) => [section, key, items]),
       ),
     ]);
+    const { hang_timeout, start_timeout } = config.read(runnerSettings);
     const child = new Child({
       name: worker.name,
       command,
@@ -160,7 +161,8 @@ export class Supervisor {
       fingerprint,
       listeners: () => this.#listeners.of(worker.service),
       restart: plan.restart,
-      silenceMaxMs: silenceMaxMs(worker.service, config.read(runnerSettings).hang_timeout),
+      silenceMaxMs: silenceMaxMs(worker.service, hang_timeout),
+      startMaxMs: start_timeout * 1000,
       ...this.#foreign(worker),
       ...(worker.service === "connmgr"
         ? { stopTimeoutMs: KILL_AFTER_MS + config.read(connmgrSettings).drain_timeout * 1000 }
