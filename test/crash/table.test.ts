@@ -30,7 +30,8 @@ const TABLE: Readonly<Record<KindName, Readonly<Record<Exclude<Victim, "runner" 
   "stream hold with filters": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
   "stream hold with prev-ids": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
   "long poll": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
-  "long poll that times out": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
+  // On a machine with much to do its time is over before the process dies.
+  "long poll that times out": { handler: ON, proxy: ON, httpclient: ON, connmgr: [CUT, ON] },
   "long poll that is asked again": { handler: ON, proxy: AGAIN, httpclient: AGAIN, connmgr: CUT },
   "WebSocket over HTTP": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },
   "… with a request under way": { handler: ON, proxy: ON, httpclient: ON, connmgr: CUT },

@@ -1,3 +1,4 @@
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Backend, HttpStream, Installation, ROOT, SocketClient, until } from "@pushpin/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -13,10 +14,13 @@ beforeAll(async () => {
 afterAll(() => backend.stop());
 afterEach(() => installation.stop());
 
-async function start(runner: Readonly<Record<string, string | number>>): Promise<void> {
+async function start(
+  runner: Readonly<Record<string, string | number>>,
+  global: Readonly<Record<string, string>> = {},
+): Promise<void> {
   installation = await Installation.start({
     routes: [`* ${backend.address},over_http`],
-    config: { runner },
+    config: { runner, global },
     env: { NODE_OPTIONS: `--import=${join(ROOT, "test/crash/ways-to-die.mjs")}` },
   });
 }
@@ -36,6 +40,7 @@ async function hold() {
   );
   return {
     stream,
+    socket,
     async stillHere(meanwhile = ""): Promise<void> {
       await installation.publish(item("later\n"));
       await stream.received("later\n");
@@ -70,6 +75,20 @@ describe("given held clients and a process that stops answering", () => {
     const clients = await hold();
     await crash(installation, "handler", "SIGTRAP");
     expect(installation.runner.output).toContain("handler: not responding (hanging for more than 2 s)");
+    await clients.stillHere();
+  });
+
+  test("when its successor hangs before it says a word, then that is replaced too, and nobody is dropped", async () => {
+    await start({ start_timeout: 5 });
+    const clients = await hold();
+    const file = join(installation.directory, "hang-handler");
+    writeFileSync(file, "");
+    const pid = pidOf(installation, "handler") as number;
+    process.kill(pid, "SIGKILL");
+    await installation.runner.said(/handler: not ready after 5 s, ending it/);
+    rmSync(file);
+    await installation.runner.said(/handler: Exited unexpectedly reason=not ready after 5 s/);
+    await installation.runner.said(/handler is back/);
     await clients.stillHere();
   });
 
@@ -119,5 +138,17 @@ describe("given held clients", () => {
       new RegExp(`${role}: Exited unexpectedly reason=.*JavaScript heap out of memory`),
     );
     await clients.stillHere();
+  });
+});
+
+describe("given that takeover is off", () => {
+  test.each(["handler", "proxy"] as const)("when the %s is killed, then clients it had are disconnected", async (role) => {
+    await start({}, { takeover: "false" });
+    const { stream, socket } = await hold();
+    await crash(installation, role);
+    if (role === "handler") await stream.finished();
+    else expect(await socket.end()).toMatchObject({ code: 1012 });
+    stream.close();
+    socket.socket.terminate();
   });
 });

@@ -140,6 +140,7 @@ export class ProxyRig {
       openRequestsMax: options.openRequestsMax ?? Number.POSITIVE_INFINITY,
       shareAll: false,
       decodesContent: false,
+      isSucceeded: true,
       keys: new KeyStore(options.keyDirectory ?? "/", this.log),
       clock: this.clock,
       log: this.log,

@@ -18,7 +18,7 @@ await runDaemon({ name: "handler", start });
 async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { config, log, clock, instanceId, listeners } = context;
   const settings = config.read(handlerSettings);
-  const { stats_connection_ttl, stats_connection_send, batch_frames } =
+  const { stats_connection_ttl, stats_connection_send, batch_frames, takeover } =
     config.read(globalSettings);
   const mode = settings.ipc_file_mode === undefined ? {} : { ipcFileMode: settings.ipc_file_mode };
   const publisher =
@@ -48,6 +48,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const engine = new Engine({
     instanceId,
     settings,
+    isSucceeded: takeover,
     clock,
     log,
     stats,

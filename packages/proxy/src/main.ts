@@ -28,7 +28,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const keys = new KeyStore(config.directory, log);
   const addresses = requireEndpoints(endpoints(config), "clients", "backends");
   const siblings = retryOfWorkers(config);
-  const { stats_connection_ttl, stats_connection_send, batch_frames } =
+  const { stats_connection_ttl, stats_connection_send, batch_frames, takeover } =
     config.read(globalSettings);
   const mode = settings.ipc_file_mode === undefined ? {} : { ipcFileMode: settings.ipc_file_mode };
   const publisher =
@@ -59,6 +59,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
         : Math.ceil(settings.max_open_requests / workersOf(config, "proxy")),
     shareAll: config.read(handlerSettings).share_all,
     decodesContent: services.includes("zurl"),
+    isSucceeded: takeover,
     keys,
     clock,
     log,

@@ -54,6 +54,12 @@ export const globalSettings = section("global", {
       "Several packets in one ZeroMQ frame between our own processes (`docs/wire/batches.md`); " +
       "off, each packet is sent in a frame of its own, as the original does. Ours only.",
   }),
+  takeover: boolean({
+    default: true,
+    about:
+      "Clients that are held survive the death of proxy and handler (`docs/crash-survival.md`); off, they are " +
+      "disconnected then, and the memory that would take is saved. Ours only.",
+  }),
 });
 export type GlobalSettings = SettingsOf<typeof globalSettings>;
 
@@ -100,6 +106,15 @@ export const runnerSettings = section("runner", {
     about:
       "A process that says nothing for longer (it is stopped, or caught in a loop) is ended and replaced; " +
       "a connection manager after 60 s at the earliest. 0: never, for debuggers.",
+  }),
+  start_timeout: integer({
+    default: 60,
+    min: 0,
+    max: 3600,
+    unit: "s",
+    about:
+      "A process that has started and is not ready after this time is ended and started again; at the first start " +
+      "everything ends with it. 0: never, for debuggers.",
   }),
   heap_max: integer({
     default: 0,

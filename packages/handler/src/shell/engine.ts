@@ -18,6 +18,8 @@ import { RetrySender } from "./retry-sender.ts";
 export interface EngineOptions {
   readonly instanceId: string;
   readonly settings: HandlerSettings;
+  /** Clients go on after our death: those who keep it are given what that takes. */
+  readonly isSucceeded: boolean;
   readonly clock: Clock;
   readonly log: Logger;
   readonly stats: StatsRecorder;
@@ -315,7 +317,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
           this.core.confirmations.sent("connmgr", to);
         clients.send(to, packet, viaRouter);
       },
-      keepsAnchors: (to) => sockets().clients.isBatchPeer(to),
+      keepsAnchors: (to) => this.#options.isSucceeded && sockets().clients.isBatchPeer(to),
       retry: (to, retry) => this.#retries.send(to, retry),
       wsControl: (to, frame) => {
         const { confirmations, ws } = this.core;

@@ -83,6 +83,7 @@ export interface EngineOptions {
   readonly openRequestsMax: number;
   readonly shareAll: boolean;
   readonly decodesContent: boolean;
+  readonly isSucceeded: boolean;
   readonly keys: KeyStore;
   readonly clock: Clock;
   readonly log: Logger;
@@ -585,7 +586,7 @@ export class Engine {
   // What the core asks for
 
   #makePorts(): SocketPorts {
-    const { instanceId, clock, log, stats, decodesContent, sockets } = this.#options;
+    const { instanceId, clock, log, stats, decodesContent, isSucceeded, sockets } = this.#options;
     const settings = () => this.#options.settings; // a reload replaces them
     return {
       get debug() {
@@ -595,6 +596,7 @@ export class Engine {
         return settings().auto_cross_origin;
       },
       decodesContent,
+      isSucceeded,
       instanceId,
       clock,
       log,

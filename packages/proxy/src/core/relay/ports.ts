@@ -30,6 +30,8 @@ export interface RelayPorts {
   readonly autoCrossOrigin: boolean;
   /** The HTTP client hands out bodies already decoded (zurl). */
   readonly decodesContent: boolean;
+  /** Clients go on after our death: those who keep it are given what that takes. */
+  readonly isSucceeded: boolean;
   readonly instanceId: string;
   readonly clock: Clock;
   readonly log: Logger;

@@ -11,6 +11,7 @@ const HERE: ControlHere = {
   debug: false,
   trusted: false,
   logLevel: undefined,
+  isSucceeded: true,
 };
 const NOBODY: Controlled = {
   command: () => {},

@@ -49,6 +49,8 @@ export interface ControlHere {
   readonly debug: boolean;
   readonly trusted: boolean;
   readonly logLevel: number | undefined;
+  /** Anchors of the handler are kept for its successor. */
+  readonly isSucceeded: boolean;
   /** Of a WebSocket that was taken over from another proxy. */
   readonly anchor?: string | undefined;
   readonly marks?: string | undefined;
@@ -365,7 +367,7 @@ function hereItem(session: ControlSession): ControlItem {
     trusted: here.trusted,
     logLevel: here.logLevel,
     ttl: CONTROL_TTL_S,
-    anchors: true,
+    anchors: here.isSucceeded,
     anchor: session.anchor,
     marks: here.marks,
   };

@@ -311,6 +311,7 @@ export class SocketRelay implements Controlled {
       debug: request.debug,
       trusted: this.#target?.trusted ?? false,
       logLevel: route.logLevel,
+      isSucceeded: this.#ports.isSucceeded,
       anchor,
       marks,
     });

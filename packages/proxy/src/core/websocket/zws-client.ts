@@ -91,7 +91,7 @@ export class ZwsClient implements SocketClient, SessionEnd, AnchorKeeper {
 
   /** The connection manager is ours, and keeps what a successor of this process needs. */
   get takesAnchors(): boolean {
-    return !this.#isOver && this.session.batch;
+    return !this.#isOver && this.session.batch && this.#ports.isSucceeded;
   }
 
   /** From now on the backend's messages carry their place; to be called before the handshake is answered. */
