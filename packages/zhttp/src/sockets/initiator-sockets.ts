@@ -205,6 +205,8 @@ export class InitiatorSockets {
     packet.from = this.#options.instanceId;
     packet.seq = seq;
     this.send(from, packet);
+    // Publishers wait for it: it does not stand behind the writes to a thousand clients.
+    this.#batches.get(from)?.flush();
   }
 
   /** A responder leaves, its successor is about to come: first packets wait for it, up to a while. */
