@@ -11,6 +11,14 @@ export { ANCHOR_MAX_BYTES, ID_LIST_MAX, type IdEntry, Packet, type PacketType } 
 export { decodeFrame, decodePacket, PACKET_HEADERS_MAX } from "./packet-decoder.ts";
 export { encodePacket, writePacket } from "./packet-encoder.ts";
 export { isSuccessor, peerRestarted, Predecessors } from "./predecessors.ts";
+export {
+  type Reclaimed,
+  readReclaimed,
+  readResume,
+  type Resumable,
+  type ResumeOptions,
+  type ResumePoint,
+} from "./resume.ts";
 export { RETAINED_MAX_BYTES } from "./retained-input.ts";
 export {
   extentOf,
@@ -30,13 +38,7 @@ export {
   PREFETCH_BYTES,
   type Received,
   type ResponseHead,
-  type ResumeOptions,
-  type Resumable,
   type Role,
-  type Reclaimed,
-  readReclaimed,
-  readResume,
-  type ResumePoint,
   SESSION_EXPIRE_MS,
   Session,
   type SessionOptions,

@@ -1,5 +1,12 @@
-import { type Bytes, detach, type Tnet } from "@pushpin/tnetstrings";
+import { type Bytes, detach } from "@pushpin/tnetstrings";
 import { ANCHOR_MAX_BYTES, type IdEntry, Packet } from "./packet.ts";
+import {
+  readReclaimed,
+  reclaimedPacket,
+  reclaimPacket,
+  type ResumeOptions,
+  resumePacket,
+} from "./resume.ts";
 import { RetainedInput } from "./retained-input.ts";
 import { RetainedStream } from "./retained-stream.ts";
 import { SendQueue } from "./send-queue.ts";
@@ -94,98 +101,6 @@ export interface SessionSnapshot {
   readonly inCredits: number;
   readonly multi: boolean;
   readonly routerResp: boolean;
-}
-
-export interface ResumeOptions {
-  readonly kind: Kind;
-  readonly from: string;
-  readonly peer: string;
-  readonly id: string;
-  /** Next number expected from the initiator. */
-  readonly inSeq: number;
-  /** Next number to send to the initiator. */
-  readonly outSeq: number;
-  readonly outCredits: number;
-  readonly nowMs: number;
-  readonly inCredits?: number;
-  readonly multi?: boolean;
-  readonly routerResp?: boolean;
-}
-
-/** What an initiator tells the successor of a session's owner. */
-export interface Resumable extends ResumeOptions {
-  readonly anchor: string;
-  /**
-   * Former owners and the number of the last thing each is known to have passed on, for example
-   * `proxy-0-a 415,proxy-0-b 3`; what they count is their own affair.
-   */
-  readonly marks: string;
-  /** Of a WebSocket with a connection of its own to the backend. */
-  readonly point?: ResumePoint;
-}
-
-/** Where a WebSocket's messages stand, by the positions of both streams (`extentOf`). */
-export interface ResumePoint {
-  /** The client has everything of the backend's messages up to here. */
-  readonly at: number;
-  /** What the client has sent is sent again from here. */
-  readonly sent: number;
-  /** That is in the middle of a message. */
-  readonly isMid: boolean;
-}
-
-/** What the keeper of a backend's WebSocket tells the successor of the session's initiator. */
-export interface Reclaimed {
-  /** What the backend has sent is sent again from here. */
-  readonly start: number;
-  /** That is in the middle of a message. */
-  readonly isMid: boolean;
-  /** Bytes the keeper takes beyond those it has credited. */
-  readonly window: number;
-  /** It has the client's close. */
-  readonly isClosed: boolean;
-  /** Everything the client has sent up to here has arrived. */
-  readonly received: number;
-}
-
-/** Reads the answer to `reclaim`; undefined where it is not one of ours. */
-export function readReclaimed({ ext, at }: Packet): Reclaimed | undefined {
-  const start = ext?.get("start");
-  const window = ext?.get("window");
-  if (at === undefined || typeof start !== "number" || typeof window !== "number") return undefined;
-  const isMid = ext?.get("mid") === true;
-  return { start, isMid, window, isClosed: ext?.get("closed") === true, received: at };
-}
-
-/** Reads a packet of the type `resume`; undefined where it is not one of ours. */
-export function readResume(packet: Packet, from: string, nowMs: number): Resumable | undefined {
-  const { ext, anchor, seq, id } = packet;
-  if (ext === undefined || anchor === undefined || seq === undefined) return undefined;
-  const outSeq = ext.get("next");
-  const inCredits = ext.get("window");
-  const marks = ext.get("marks");
-  const sent = ext.get("sent");
-  const point =
-    packet.at === undefined || typeof sent !== "number"
-      ? {}
-      : { point: { at: packet.at, sent, isMid: ext.get("mid") === true } };
-  if (typeof outSeq !== "number" || typeof inCredits !== "number") return undefined;
-  return {
-    kind: ext.get("ws") === true ? "websocket" : "http",
-    from,
-    peer: detach(packet.from),
-    id: detach(id),
-    inSeq: seq + 1,
-    outSeq,
-    outCredits: packet.credits,
-    inCredits,
-    routerResp: ext.get("router-resp") === true,
-    multi: packet.multi,
-    nowMs,
-    anchor: detach(anchor),
-    marks: typeof marks === "string" ? detach(marks) : "",
-    ...point,
-  };
 }
 
 /**
@@ -328,17 +243,14 @@ export class Session {
     session.#queue = queue;
     queue.dropUrgent();
     queue.addBackStream(pieces);
-    const packet = new Packet();
-    packet.type = "resume";
+    const packet = reclaimedPacket({
+      start: session.outPos,
+      isMid: kept?.isMid ?? false,
+      window: INITIAL_CREDITS,
+      isClosed: former.peerDone,
+      received: former.inPos,
+    });
     packet.credits = Math.max(former.inCredits, 0);
-    packet.at = former.inPos;
-    packet.batch = true;
-    packet.ext = new Map<string, Tnet>([
-      ["start", session.outPos],
-      ["window", INITIAL_CREDITS],
-    ]);
-    if (kept?.isMid) packet.ext.set("mid", true);
-    if (former.peerDone) packet.ext.set("closed", true);
     queue.addFirst(packet);
     const close = former.#sentClose;
     if (close !== undefined) queue.addClose(close.code, close.body);
@@ -509,12 +421,8 @@ export class Session {
    */
   reclaim(keeper: string, ref: string, at: number): void {
     this.peer = keeper;
-    const packet = new Packet();
-    packet.type = "resume";
+    const packet = reclaimPacket(ref, at);
     packet.credits = this.inCredits;
-    packet.at = at;
-    packet.batch = true;
-    packet.ext = new Map<string, Tnet>([["of", ref]]);
     this.#urgent(packet);
   }
 
@@ -637,22 +545,17 @@ export class Session {
     this.outPos = stream?.start ?? this.outPos;
     const former = this.peer;
     this.peer = successor;
-    const packet = new Packet();
-    packet.type = "resume";
+    const packet = resumePacket({
+      kind: this.kind,
+      anchor,
+      marks: this.#noteMark(former, mark),
+      next: this.inSeq,
+      window: Math.max(this.outCredits, 0),
+      routerResp: this.#offerRouter,
+      point:
+        at === undefined ? undefined : { at, sent: this.outPos, isMid: stream?.isMid ?? false },
+    });
     packet.credits = Math.max(this.inCredits, 0);
-    packet.anchor = anchor;
-    packet.ext = new Map<string, Tnet>([
-      ["next", this.inSeq],
-      ["window", Math.max(this.outCredits, 0)],
-    ]);
-    packet.ext.set("marks", this.#noteMark(former, mark));
-    if (at !== undefined) {
-      packet.at = at;
-      packet.ext.set("sent", this.outPos);
-      if (stream?.isMid) packet.ext.set("mid", true);
-    }
-    if (this.kind === "websocket") packet.ext.set("ws", true);
-    if (this.#offerRouter) packet.ext.set("router-resp", true);
     const queue = this.#waiting();
     queue.addBack(pieces);
     queue.addBackStream(streamed);
