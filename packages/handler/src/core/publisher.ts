@@ -187,7 +187,7 @@ export class Publisher {
     for (const session of sessions) {
       tally.add(session.statsRoute, session.sid);
       if (template !== undefined && session.isPlain(item)) {
-        this.#ws.out.addEncoded(session.peer, template.encode(session.cid));
+        this.#ws.out.addShared(session.peer, template, session.cid);
         item.receipt?.settle("delivered");
       } else this.#deliver(item, session, session.statsRoute, blocks);
     }

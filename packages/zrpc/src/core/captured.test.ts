@@ -127,3 +127,22 @@ describe("given captured ws-control packets", () => {
     expect((said.get("items") as TnetMap[])[0]).toEqual(mapOf(item));
   });
 });
+
+describe("given an item for several sessions", () => {
+  const packet = (also: TnetInput) =>
+    decodeControlPacket(mapOf({ from: "h", items: [{ cid: "a", also, type: "cancel" }] }));
+
+  test("when it is decoded, then each gets its own", () => {
+    expect(packet(["b", "c"])).toMatchObject({
+      ok: true,
+      value: { items: ["a", "b", "c"].map((cid) => ({ cid, type: "cancel" })) },
+    });
+  });
+
+  test.each([["no list", "b"], ["no names", [1]], ["too many", Array.from({ length: 128 }, String)]])(
+    "when the others are %s, then the packet is refused",
+    (_, also) => {
+      expect(packet(also).ok).toBe(false);
+    },
+  );
+});

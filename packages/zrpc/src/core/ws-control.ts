@@ -107,7 +107,7 @@ export function encodeControlItem(item: ControlItem): TnetInput {
   };
 }
 
-/** One bad item spoils its packet, as with the original. */
+/** One bad item spoils its packet, as with the original. An item for several sessions becomes several. */
 export function decodeControlPacket(value: Tnet): Result<ControlPacket> {
   if (!(value instanceof Map)) return fail("ws-control packet is not a map");
   const fields = new Fields(value, "ws-control");
@@ -118,7 +118,7 @@ export function decodeControlPacket(value: Tnet): Result<ControlPacket> {
     const f = new Fields(one, `ws-control.items[${i}]`);
     const type = CONTROL_TYPES.find((known) => known === f.text("type"));
     if (type === undefined) return fail(`ws-control.items[${i}].type: unknown`);
-    items.push({
+    const item: ControlItem = {
       cid: f.requiredText("cid"),
       type,
       reqId: f.text("req-id"),
@@ -141,7 +141,16 @@ export function decodeControlPacket(value: Tnet): Result<ControlPacket> {
       anchor: f.text("anchor"),
       anchors: f.boolean("anchors"),
       marks: f.text("marks"),
-    });
+    };
+    items.push(item);
+    // Ours only (docs/wire/batches.md): the same item for further sessions.
+    const also = f.list("also") ?? [];
+    // Limit: CONTROL_ITEMS_MAX
+    if (also.length >= CONTROL_ITEMS_MAX) return fail(`ws-control.items[${i}].also: too many`);
+    for (const cid of also) {
+      if (typeof cid !== "string") return fail(`ws-control.items[${i}].also: expected bytes`);
+      items.push({ ...item, cid });
+    }
     if (f.error !== undefined) return fail(f.error);
   }
   const seq = fields.integer("seq");

@@ -14,10 +14,26 @@ export class ItemTemplate {
     this.#rest = text.slice(text.indexOf(EMPTY_CID) + EMPTY_CID.length);
   }
 
-  encode(cid: string): string {
-    const key = `3:cid,${encodeByteString(cid)}`;
-    return `${lengthPrefix(key.length + this.#rest.length - 1)}${key}${this.#rest}`;
+  /** One member of `items` for all of `cids`. */
+  encode(cids: readonly string[]): string {
+    const [first = "", ...others] = cids;
+    let keys = `3:cid,${encodeByteString(first)}`;
+    if (others.length > 0) keys += `4:also,${encodeText(others)}`;
+    return `${lengthPrefix(keys.length + this.#rest.length - 1)}${keys}${this.#rest}`;
   }
+}
+
+/** One item for several sessions of a proxy. */
+interface Group {
+  readonly template: ItemTemplate;
+  readonly cids: string[];
+}
+
+/** What waits to be sent to one proxy. */
+interface Waiting {
+  readonly items: (string | Group)[];
+  /** How many items these are to the receiver. */
+  count: number;
 }
 
 /** Limit: proxies whose last packets are kept; the oldest is forgotten. */
@@ -30,7 +46,7 @@ const AGES_KEPT = 4;
 export class ControlOut {
   readonly #from: string;
   readonly #send: (to: string, frame: Buffer) => void;
-  readonly #waiting = new Map<string, string[]>();
+  readonly #waiting = new Map<string, Waiting>();
   /** Of proxies that can have a successor. */
   readonly #logs = new Map<string, ReplayLog>();
   /** Proxies that are gone, and how many times more `age` leaves them their logs. */
@@ -89,28 +105,46 @@ export class ControlOut {
   }
 
   add(to: string, item: ControlItem): void {
-    this.addEncoded(to, encodeText(encodeControlItem(item)));
+    const waiting = this.#waitingFor(to);
+    waiting.items.push(encodeText(encodeControlItem(item)));
+    this.#added(to, waiting);
   }
 
-  addEncoded(to: string, item: string): void {
-    let items = this.#waiting.get(to);
-    if (items === undefined) {
-      items = [];
-      this.#waiting.set(to, items);
+  /** An item that others get too: those that come one after another travel as one. */
+  addShared(to: string, template: ItemTemplate, cid: string): void {
+    const waiting = this.#waitingFor(to);
+    const { items } = waiting;
+    const last = items[items.length - 1];
+    if (typeof last === "object" && last.template === template) last.cids.push(cid);
+    else items.push({ template, cids: [cid] });
+    this.#added(to, waiting);
+  }
+
+  #waitingFor(to: string): Waiting {
+    let waiting = this.#waiting.get(to);
+    if (waiting === undefined) {
+      waiting = { items: [], count: 0 };
+      this.#waiting.set(to, waiting);
     }
-    items.push(item);
-    if (items.length >= CONTROL_ITEMS_MAX) this.#flush(to, items); // Limit: CONTROL_ITEMS_MAX
+    return waiting;
+  }
+
+  #added(to: string, waiting: Waiting): void {
+    waiting.count += 1;
+    if (waiting.count >= CONTROL_ITEMS_MAX) this.#flush(to, waiting); // Limit: CONTROL_ITEMS_MAX
   }
 
   /** Sends what was collected; called at the end of everything that comes in. */
   flush(): void {
     if (this.#waiting.size === 0) return;
-    for (const [to, items] of this.#waiting) this.#flush(to, items);
+    for (const [to, waiting] of this.#waiting) this.#flush(to, waiting);
   }
 
-  #flush(to: string, items: string[]): void {
+  #flush(to: string, { items }: Waiting): void {
     this.#waiting.delete(to);
-    const list = items.join("");
+    let list = "";
+    for (const item of items)
+      list += typeof item === "string" ? item : item.template.encode(item.cids);
     let fields = `4:from,${encodeByteString(this.#from)}5:items,${lengthPrefix(list.length)}${list}]`;
     const log = this.#logs.get(to);
     if (log === undefined) {
