@@ -1,5 +1,5 @@
 import { silentLog } from "@pushpin/log";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ZmqSocket } from "./socket.ts";
 
 test("given a closed SUB socket, when channels come and go, then nothing happens", async () => {
@@ -45,4 +45,39 @@ test("given a socket that starts paused, when messages arrive before it is resum
   await settled;
   expect(got).toEqual(["a", "b", "c"]);
   await Promise.all([push.close(), pull.close()]);
+});
+
+describe("given a message of one part or two", () => {
+  const ascii = Buffer.from(Array.from({ length: 1024 }, (_, at) => at % 128));
+  test.each([
+    ["short bytes", Buffer.from([0, 127, 128, 255])],
+    ["short text", Buffer.from("T2:{}")],
+    ["all of ASCII", ascii],
+    ["one byte that is not ASCII", Buffer.concat([ascii, Buffer.from([0x80])])],
+    ["UTF-8", Buffer.from("ä€😀".repeat(100))],
+    ["long text", Buffer.alloc(4000, "x")],
+    ["nothing", Buffer.alloc(0)],
+  ])("when its last part is %s, then these bytes arrive", async (name, part) => {
+    const spec = `inproc://${name}`;
+    const got: Buffer[][] = [];
+    let settle = () => {};
+    const settled = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
+    const pull = await ZmqSocket.open({
+      type: "pull",
+      specs: [spec],
+      mode: "bind",
+      log: silentLog,
+      onMessage: (frames) => {
+        if (got.push(frames) === 2) settle();
+      },
+    });
+    const push = await ZmqSocket.open({ type: "push", specs: [spec], mode: "connect", log: silentLog });
+    push.send(part);
+    push.send([ascii, part]);
+    await settled;
+    expect(got).toEqual([[part], [ascii, part]]);
+    await Promise.all([push.close(), pull.close()]);
+  });
 });

@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import { chmod, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "@pushpin/log";
@@ -60,6 +61,15 @@ const RECONNECT_INTERVAL_MS = 20;
 /** Receives settle without a turn of the event loop, so a busy socket would starve all others. */
 const RECEIVE_BUDGET_MESSAGES = 256;
 const RECEIVE_BUDGET_MS = 2;
+
+/** The binding copies buffers up to this, and lends longer ones to ZeroMQ. */
+const LENT_OVER_BYTES = 128;
+/** A text costs more than a buffer where it is longer: it is copied as UTF-8, a character at a time. */
+const TEXT_MAX_BYTES = 2048;
+
+interface Sending {
+  send(frames: string | Frames | (string | Uint8Array)[]): Promise<void>;
+}
 
 interface Receiving {
   [Symbol.asyncIterator](): AsyncIterator<Buffer[]>;
@@ -128,8 +138,8 @@ export class ZmqSocket {
       this.#keep(frames);
       return;
     }
-    (this.#native as unknown as { send(frames: Frames): Promise<void> })
-      .send(frames)
+    (this.#native as unknown as Sending)
+      .send(asText(frames))
       .catch((error: unknown) => this.#notSent(frames, error));
   }
 
@@ -137,7 +147,7 @@ export class ZmqSocket {
   async sendIfRoutable(frames: Frames): Promise<boolean> {
     if (this.#closed) return false;
     try {
-      await (this.#native as unknown as { send(frames: Frames): Promise<void> }).send(frames);
+      await (this.#native as unknown as Sending).send(frames);
       return true;
     } catch {
       return false;
@@ -248,6 +258,24 @@ export class ZmqSocket {
         log.error("receiving ended", { spec: this.#options.specs[0], error: String(error) });
     }
   }
+}
+
+/**
+ * The same message with a last part of some hundred bytes as a text, where all of them are ASCII. A lent
+ * buffer is given back when it has been written: for that ZeroMQ's thread wakes ours once more, before it writes.
+ * A text the binding copies, and nobody is woken.
+ */
+function asText(frames: Frames): string | Frames | (string | Uint8Array)[] {
+  if (!Array.isArray(frames)) return textOf(frames);
+  const parts: (string | Uint8Array)[] = frames.slice();
+  parts[parts.length - 1] = textOf(frames[frames.length - 1] as Uint8Array);
+  return parts;
+}
+
+function textOf(part: Uint8Array): string | Uint8Array {
+  const { length } = part;
+  if (length <= LENT_OVER_BYTES || length > TEXT_MAX_BYTES || !Buffer.isBuffer(part)) return part;
+  return isAscii(part) ? part.toString("latin1") : part;
 }
 
 function countPeers(native: NativeSocket, tell: (count: number) => void): void {

@@ -56,6 +56,10 @@ export class Engine {
   #dirty: ClientConnection[] = [];
   #waiting: ClientConnection[] = [];
   #turnScheduled = false;
+  /** Connections written to in this turn. */
+  #writes = 0;
+  /** The turn before wrote to no more than one. */
+  #isSparse = true;
   #generation = 0;
   /** Of the takeover under way: sessions with an anchor, and requests that begin anew or end. */
   #handed = 0;
@@ -253,6 +257,8 @@ export class Engine {
     }
     if (packet.ids === undefined) {
       this.#deliver(packet.id, packet, packet.seq, nowMs, undefined);
+      // While turns bring one packet each, its client need not wait for the end of the turn.
+      if (this.#isSparse && this.#writes === 1) this.#flushDirty();
       return;
     }
     const shared = new SharedFrames();
@@ -307,6 +313,7 @@ export class Engine {
 
   markDirty(connection: ClientConnection): void {
     this.#dirty.push(connection);
+    this.#writes += 1;
     this.#scheduleTurn();
   }
 
@@ -324,14 +331,20 @@ export class Engine {
 
   readonly #turn = (): void => {
     this.#turnScheduled = false;
-    const dirty = this.#dirty;
+    this.#isSparse = this.#writes <= 1;
+    this.#writes = 0;
     const waiting = this.#waiting;
-    this.#dirty = [];
     this.#waiting = [];
-    for (const connection of dirty) this.#guarded(connection, flush);
-    this.#join.forget();
+    this.#flushDirty();
     for (const connection of waiting) this.#guarded(connection, resume);
   };
+
+  #flushDirty(): void {
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const connection of dirty) this.#guarded(connection, flush);
+    this.#join.forget();
+  }
 
   #guarded(connection: ClientConnection, work: (connection: ClientConnection) => void): void {
     try {

@@ -64,21 +64,33 @@ export class FrameBatch {
   }
 }
 
-/** The batches that have something to send; all are flushed at the end of the event-loop turn. */
+/**
+ * The batches that have something to send; all are flushed at the end of the event-loop turn. While turns bring one packet each,
+ * it does not wait for the end: whoever it is for can begin while this process still finishes the turn.
+ */
 export class FlushTurn {
   readonly #dirty: FrameBatch[] = [];
-  #scheduled = false;
+  /** Packets of this turn. */
+  #packets = 0;
+  /** The turn before had no more than one. */
+  #isSparse = true;
 
-  touch(batch: FrameBatch): void {
-    this.#dirty.push(batch);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.flush());
+  add(batch: FrameBatch, packet: Packet): void {
+    if (this.#packets === 0) setImmediate(() => this.#end());
+    this.#packets += 1;
+    if (batch.isEmpty) this.#dirty.push(batch);
+    batch.add(packet);
+    if (this.#isSparse && this.#packets === 1) this.flush();
   }
 
   flush(): void {
-    this.#scheduled = false;
     for (const batch of this.#dirty) batch.flush();
     this.#dirty.length = 0;
+  }
+
+  #end(): void {
+    this.#isSparse = this.#packets <= 1;
+    this.#packets = 0;
+    this.flush();
   }
 }

@@ -145,8 +145,7 @@ export class InitiatorSockets {
       this.#push.send(encodePacket(packet));
       return;
     }
-    if (batch.isEmpty) this.#turn.touch(batch);
-    batch.add(packet);
+    this.#turn.add(batch, packet);
   }
 
   /** A follow-up to the owner of the session. */
@@ -156,8 +155,7 @@ export class InitiatorSockets {
       return;
     }
     const batch = this.#batches.get(to) ?? this.#openBatch(to);
-    if (batch.isEmpty) this.#turn.touch(batch);
-    batch.add(packet);
+    this.#turn.add(batch, packet);
   }
 
   async close(): Promise<void> {

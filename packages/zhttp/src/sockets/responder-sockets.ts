@@ -138,8 +138,7 @@ export class ResponderSockets {
     }
     const batches = viaRouter ? this.#routerBatches : this.#pubBatches;
     const batch = batches.get(to) ?? this.#openBatch(batches, to, viaRouter);
-    if (batch.isEmpty) this.#turn.touch(batch);
-    batch.add(packet);
+    this.#turn.add(batch, packet);
   }
 
   /**
