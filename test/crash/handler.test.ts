@@ -2,7 +2,7 @@ import { HttpStream, Installation, SocketClient, until } from "@pushpin/testkit"
 import type { Backend } from "@pushpin/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startGripBackend } from "../grip-backend.ts";
-import { crash } from "./crash.ts";
+import { crash, pidOf } from "./crash.ts";
 
 let backend: Backend;
 let installation: Installation;
@@ -42,6 +42,21 @@ describe("given held clients, when the handler is killed", () => {
       await stream.received("two\n");
       expect(stream.text).toBe("[open]\none\ntwo\n");
       expect(stream.end).toBeUndefined();
+    }
+  });
+
+  test("and its successor in the middle of taking over, then the next one has them all", async () => {
+    const streams = await Promise.all(
+      Array.from({ length: 200 }, () => HttpStream.open(`${installation.url}/stream?channel=a`)),
+    );
+    for (const stream of streams) await stream.received("[open]\n");
+    process.kill(pidOf(installation, "handler") as number, "SIGKILL");
+    await installation.runner.said(/sessions handed to a successor successor=handler/);
+    await crash(installation, "handler");
+    await installation.publish(item("a", "two\n"));
+    for (const stream of streams) {
+      await stream.received("two\n");
+      expect(stream.text).toBe("[open]\ntwo\n");
     }
   });
 

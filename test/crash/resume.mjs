@@ -1,5 +1,6 @@
 // How long it takes until a killed handler is back with all clients: node test/crash/resume.mjs [clients]
-// Run by hand; docs/crash-survival.md has the figures.
+// Run by hand; docs/crash-survival.md has the figures. `startToReadyMs` is counted from the start of the new process,
+// `upToReadyMs` from the moment its sockets are open.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -92,9 +93,9 @@ try {
     const pid = Number(readFileSync(join(directory, "run/pushpin-handler.pid"), "utf8"));
     const killedMs = performance.now();
     process.kill(pid, "SIGKILL");
-    const [, holds] = await said(/taken over holds=(\d+)/, from);
-    const backMs = performance.now();
+    const [, holds, tookMs] = await said(/taken over holds=(\d+) .*tookMs=(\d+)/, from);
     const [, afterMs] = await said(/handler is back afterMs=(\d+)/, from);
+    const backMs = performance.now();
     delivered = 0;
     await fetch(`http://127.0.0.1:${control}/publish/`, {
       method: "POST",
@@ -109,6 +110,8 @@ try {
       taken: Number(holds),
       killedToReadyMs: Math.round(backMs - killedMs),
       startToReadyMs: Number(afterMs),
+      upToReadyMs: Number(tookMs),
+      sessionsPerSecond: Math.round((Number(holds) * 1000) / Number(tookMs)),
       delivered,
       dropped,
     });

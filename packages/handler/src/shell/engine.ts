@@ -114,6 +114,8 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
    * open.
    */
   async open(): Promise<void> {
+    const { clock } = this.#options;
+    const openMs = clock.nowMs();
     const sockets = this.#options.sockets();
     sockets.clients.announce();
     await sockets.gathering.over();
@@ -123,6 +125,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       this.#options.log.info("clients of the handler before taken over", {
         holds,
         websockets: ws.size,
+        tookMs: Math.round(clock.nowMs() - openMs),
       });
     await sockets.openPull();
   }
