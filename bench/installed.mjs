@@ -1,7 +1,7 @@
 // What compare.mjs and flat.mjs share: an installation on free ports with a backend, its clients, and the CPU time
 // of all its processes.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,10 +35,11 @@ export class Installed {
   port = 0;
   controlPort = 0;
 
-  static async start(who, { routes = 1 } = {}) {
+  /** `global`: more lines of the section of that name; `collects`: `memory` will be asked. */
+  static async start(who, { routes = 1, global = "", collects = false } = {}) {
     const one = new Installed();
     try {
-      await one.#start(who, routes);
+      await one.#start(who, routes, global, collects);
     } catch (error) {
       await one.stop();
       throw error;
@@ -46,7 +47,7 @@ export class Installed {
     return one;
   }
 
-  async #start(who, routes) {
+  async #start(who, routes, global, collects) {
     const directory = this.#directory;
     this.#backend = spawn(process.execPath, [join(ROOT, "bench/compare-backend.mjs")], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -68,7 +69,7 @@ export class Installed {
 include={libdir}/internal.conf
 rundir=${directory}/run
 ipc_prefix=p-
-
+${global}
 [runner]
 services=${isOurs ? "connmgr,httpclient,proxy,handler" : "condure,zurl,pushpin-proxy,pushpin-handler"}
 http_port=127.0.0.1:${port}
@@ -93,6 +94,7 @@ message_hwm=-1
     const command_ = isOurs ? [process.execPath, join(ROOT, "runner/bin/pushpin.js")] : ["pushpin"];
     this.#server = spawn(command_[0], [...command_.slice(1), `--config=${config}`], {
       cwd: directory,
+      env: collects ? { ...process.env, NODE_OPTIONS: `--import=${join(ROOT, "bench/collect.mjs")}` } : process.env,
       stdio: ["ignore", "pipe", "pipe"],
     });
     let failure;
@@ -123,6 +125,20 @@ message_hwm=-1
     for (const fields of processTree(this.#server.pid)) ticks += Number(fields[11]) + Number(fields[12]);
     // USER_HZ, the same on all Linux.
     return ticks / 100;
+  }
+
+  /** Memory in use by each process, in bytes, by the name of its pid file; for `ours` with `collects`. */
+  async memory() {
+    const used = new Map();
+    for (const file of readdirSync(join(this.#directory, "run")).filter((one) => one.endsWith(".pid"))) {
+      const pid = Number(readFileSync(join(this.#directory, "run", file), "utf8"));
+      const answer = join(this.#directory, `memory-${pid}`);
+      process.kill(pid, "SIGPWR");
+      while (!existsSync(answer)) await sleep(10);
+      used.set(file.replace(/^pushpin-|\.pid$/g, ""), Number(readFileSync(answer, "utf8")));
+      rmSync(answer);
+    }
+    return used;
   }
 
   async stop() {
