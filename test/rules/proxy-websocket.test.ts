@@ -125,6 +125,16 @@ describe("given a WebSocket", () => {
     return { rig, client, backend, cid };
   };
 
+  test("when a control message is followed by one for the client, then the handler has been sent it first", () => {
+    const { rig, client, backend, cid } = grip();
+    rig.command({ cid, type: "ack", reqId: rig.told("here")[0]?.reqId });
+    rig.say(backend, 'c:{"type":"subscribe","channel":"a"}');
+    expect(rig.told("grip")).toEqual([]); // it may go along with others
+    rig.say(backend, "m:hello");
+    expect(rig.told("grip")).toHaveLength(1);
+    expect(client.messages).toEqual(["hello"]);
+  });
+
   test("proxy R119: when the handler detaches it, then the backend is gone, and the client stays", () => {
     const { rig, client, backend, cid } = grip();
     rig.say(backend, 'c:{"type":"detach"}');

@@ -462,6 +462,8 @@ export class SocketRelay implements Controlled {
   #toClient(type: MessageType, body: Bytes, more: boolean, at?: number): void {
     if (this.#client === undefined || this.#isClientClosed) return;
     this.wasActive = true;
+    // Once the client has what comes behind a control message, our successor does not ask for that any more.
+    if (this.#control?.hasUnacknowledged) this.#ports.control.flush();
     this.#client.message(type, body, more, at);
     this.#count("clientContentBytesSent", body.length);
     if (!more) this.#count("clientMessagesSent", 1);
