@@ -1,13 +1,13 @@
 import { TICK_MS } from "./handler-core.ts";
 
 /** Between ticks while nothing happens: what is due then is late by up to this. */
-export const REST_MS = 100;
+export const REST_MS = 250;
 /** Ticks without any event before the process rests. */
 const QUIET_TICKS = 4;
 
 /**
  * How soon the next tick comes. Forty wake-ups a second cost more than all keep-alives of 10,000 idle
- * clients, so a process to which nothing happens takes ten.
+ * clients, so a process to which nothing happens takes four.
  */
 export class TickPace {
   #quietTicks = 0;

@@ -1,5 +1,5 @@
 import { ID_LIST_MAX, Packet } from "./packet.ts";
-import type { Role, Session } from "./session.ts";
+import { type Role, SESSION_EXPIRE_MS, type Session } from "./session.ts";
 
 /** Every session is refreshed once in this many seconds. */
 export const KEEP_ALIVE_CYCLE_S = 45;
@@ -31,6 +31,8 @@ export interface Scheduled {
  */
 export class KeepAliveSchedule<S extends Scheduled> {
   readonly #buckets: S[][] = Array.from({ length: KEEP_ALIVE_CYCLE_S }, () => []);
+  /** No session of the bucket can have expired before: expiry only moves on, and a new one has it all ahead. */
+  readonly #nextLooks: number[] = Array.from({ length: KEEP_ALIVE_CYCLE_S }, () => 0);
   #current = 0;
   #next = 0;
 
@@ -61,23 +63,33 @@ export class KeepAliveSchedule<S extends Scheduled> {
 
   tick(nowMs: number): KeepAliveTick<S> {
     const expired: S[] = [];
-    // Expiry is looked at in every bucket every few seconds: silence of 60 s ends a session within 65.
+    // Expiry is looked at every few seconds, where it can be: silence of 60 s ends a session within 65.
     const sweep = this.#current % EXPIRY_SWEEP_S;
-    for (let i = sweep; i < KEEP_ALIVE_CYCLE_S; i += EXPIRY_SWEEP_S) {
-      const bucket = this.#buckets[i] as S[];
-      // From the end, because whoever goes is replaced by the last one.
-      for (let at = bucket.length - 1; at >= 0; at -= 1) {
-        const one = bucket[at] as S;
-        if (!one.session.ended && !one.session.isExpired(nowMs)) continue;
-        this.remove(one);
-        if (one.session.ended) continue;
-        one.session.forget();
-        expired.push(one);
-      }
-    }
+    for (let i = sweep; i < KEEP_ALIVE_CYCLE_S; i += EXPIRY_SWEEP_S)
+      if (nowMs >= (this.#nextLooks[i] as number)) this.#look(i, nowMs, expired);
     const packets = this.#refresh(this.#buckets[this.#current] as S[]);
     this.#current = (this.#current + 1) % KEEP_ALIVE_CYCLE_S;
     return { packets, expired };
+  }
+
+  /** Takes out of a bucket whoever has expired, and notes when the next one can. */
+  #look(number: number, nowMs: number, expired: S[]): void {
+    const bucket = this.#buckets[number] as S[];
+    let nextMs = nowMs + SESSION_EXPIRE_MS;
+    // From the end, because whoever goes is replaced by the last one.
+    for (let at = bucket.length - 1; at >= 0; at -= 1) {
+      const one = bucket[at] as S;
+      const { session } = one;
+      if (!session.ended && !session.isExpired(nowMs)) {
+        if (session.expiresAtMs < nextMs) nextMs = session.expiresAtMs;
+        continue;
+      }
+      this.remove(one);
+      if (session.ended) continue;
+      session.forget();
+      expired.push(one);
+    }
+    this.#nextLooks[number] = nextMs;
   }
 
   #refresh(bucket: readonly S[]): Addressed[] {

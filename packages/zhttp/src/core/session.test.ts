@@ -313,6 +313,34 @@ describe("given many sessions (wire.md 4.4)", () => {
     expect(schedule.size).toBe(0);
   });
 
+  test("when some speak now and then and others come later, then each expires within five seconds of its time", () => {
+    const schedule = new KeepAliveSchedule<{ session: Session }>();
+    const lastHeardMs = new Map<Session, number>();
+    const add = (nowMs: number) => {
+      const session = responder();
+      session.receive(packet("keep-alive"), undefined, nowMs);
+      lastHeardMs.set(session, nowMs);
+      schedule.add({ session });
+    };
+    const expiredMs = new Map<Session, number>();
+    for (let second = 0; second < 300; second += 1) {
+      const nowMs = second * 1000 + 500;
+      if (second < 100) add(nowMs - 1);
+      for (const { session } of schedule.tick(nowMs).expired) expiredMs.set(session, nowMs);
+      for (const [index, session] of [...lastHeardMs.keys()].entries()) {
+        if (session.ended || second > 150 || (second * 7 + index) % (20 + (index % 60)) !== 0) continue;
+        session.receive(packet("keep-alive"), undefined, nowMs);
+        lastHeardMs.set(session, nowMs);
+      }
+    }
+    expect(expiredMs.size).toBe(100);
+    for (const [session, nowMs] of expiredMs) {
+      const silentMs = nowMs - (lastHeardMs.get(session) ?? 0);
+      expect(silentMs).toBeGreaterThanOrEqual(SESSION_EXPIRE_MS);
+      expect(silentMs).toBeLessThanOrEqual(SESSION_EXPIRE_MS + 5000);
+    }
+  });
+
   test("when a data packet addresses several, then credits and seq are taken from each", () => {
     const session = responder();
     expect(session.takeOutCredits(4)).toBe(true);
