@@ -36,6 +36,7 @@ function makeCore() {
       publish: () => {},
     }),
     random: Math.random,
+    firstControlSeq: 0,
     nowMs: NOW_MS,
     outputs: {
       toClient: (_to, packet) => encodePacket(packet),

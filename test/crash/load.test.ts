@@ -174,10 +174,12 @@ describe("given many clients of all kinds under load", () => {
     const gaps = new Gaps();
     const numbers = new Publisher(installation);
     publisher = numbers;
+    const kills: string[] = [];
     for (const [kill, role] of schedule(random).entries()) {
       const polls = await openPolls(url, kill);
       await new Promise((resolve) => setTimeout(resolve, random() * PUBLISH_PAUSE_MS * 10));
       if (role === "handler") numbers.noteKill();
+      kills.push(`${role} at <${numbers.published.length}>`);
       const startMs = performance.now();
       const since = () => performance.now() - startMs;
       const restarted = crash(installation, role).then(() => gaps.note(`${role}: replaced`, since()));
@@ -228,7 +230,7 @@ describe("given many clients of all kinds under load", () => {
         faults: faults.length,
         gapsMs: gaps.summary,
       });
-    expect(faults.slice(0, 10)).toEqual([]);
+    expect(faults.slice(0, 10), `killed: ${kills.join(", ")}`).toEqual([]);
     for (const stream of streams) stream.close();
     for (const socket of [...sockets, ...throughs]) socket.socket.terminate();
   }, 1_200_000);

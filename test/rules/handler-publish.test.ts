@@ -128,6 +128,23 @@ describe("given a WebSocket that speaks GRIP", () => {
     rig.grip("w", { type: "subscribe", channel: "c" });
     expect(rig.commands("w", "cancel").length).toBe(1);
   });
+
+  test("when its proxies die one after the other, then it is known as long as there is one now and then", () => {
+    const rig = new HandlerRig();
+    const here = { cid: "w", type: "here", uri: "ws://h/", ttl: 60, anchors: true } as const;
+    rig.wsFrom("proxy-0-a", here);
+    rig.wsFrom("proxy-0-a", { cid: "w", type: "grip", message: '{"type":"subscribe","channel":"c"}' });
+    rig.advance(110_000); // nobody is there to refresh it
+    item(rig, { content: "1" });
+    rig.wsFrom("proxy-0-b", here);
+    rig.advance(110_000);
+    item(rig, { content: "2" });
+    rig.wsFrom("proxy-0-c", here);
+    const last = rig.control.filter(({ to, type }) => to === "proxy-0-c" && type === "send");
+    expect(last.map(({ message }) => message)).toContain("2");
+    rig.advance(121_000);
+    expect(rig.core.knows("w")).toBe(false);
+  });
 });
 
 describe("given the control port", () => {

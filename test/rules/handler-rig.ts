@@ -102,6 +102,7 @@ export class HandlerRig {
       stats,
       random: () => 0.5,
       nowMs: this.nowMs,
+      firstControlSeq: 0,
       outputs: {
         toClient: (_to, packet) => this.#toClient(packet),
         keepsAnchors: () => true,
@@ -301,7 +302,11 @@ export class HandlerRig {
   }
 
   ws(...items: readonly ControlItem[]): void {
-    this.core.wsControl({ from: "proxy", items }, this.nowMs);
+    this.wsFrom("proxy", ...items);
+  }
+
+  wsFrom(proxy: string, ...items: readonly ControlItem[]): void {
+    this.core.wsControl({ from: proxy, items }, this.nowMs);
   }
 
   /** A control message of the backend. */

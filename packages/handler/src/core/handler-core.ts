@@ -45,6 +45,8 @@ export interface CoreOptions {
   readonly stats: HandlerStats;
   readonly random: () => number;
   readonly nowMs: number;
+  /** Where the numbers of what is sent to proxies begin: behind those of the handler before this one. */
+  readonly firstControlSeq: number;
   readonly storeDetectRules?: (domain: string, rules: readonly SessionDetectRule[]) => void;
 }
 
@@ -115,7 +117,7 @@ export class HandlerCore {
       ),
       release: (hold) => this.#release(hold),
     };
-    this.ws = new WsControl(this.services, {
+    this.ws = new WsControl(this.services, options.firstControlSeq, {
       synced: (proxy, number) => this.confirmations.confirmed("proxy", proxy, number),
       reported: (ids) => this.reported(ids, this.#nowMs),
     });

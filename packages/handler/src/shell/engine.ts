@@ -12,6 +12,7 @@ import { HandlerCore, TICK_MS } from "../core/handler-core.ts";
 import { TickPace } from "../core/tick-pace.ts";
 import type { CoreSettings, HandlerOutputs } from "../core/services.ts";
 import { answerInspect, SessionStore } from "../core/session-store.ts";
+import { controlSeqBase } from "../core/websocket/control-out.ts";
 import type { HandlerSocketEvents, HandlerSockets } from "./handler-sockets.ts";
 import { RetrySender } from "./retry-sender.ts";
 
@@ -68,6 +69,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
       stats,
       random: Math.random,
       nowMs: clock.nowMs(),
+      firstControlSeq: controlSeqBase(process.hrtime()),
       storeDetectRules: (domain, rules) => this.#store?.setDetectRules(domain, rules),
     });
     this.#ticker = setTimeout(this.#tick, TICK_MS);

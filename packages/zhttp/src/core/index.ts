@@ -44,4 +44,5 @@ export {
   type SessionOptions,
   type SessionSnapshot,
   type SessionState,
+  TAKEOVER_TIMEOUT_MS,
 } from "./session.ts";

@@ -1,14 +1,14 @@
 import { decode } from "@pushpin/tnetstrings";
 import { CONTROL_ITEMS_MAX, type ControlPacket, decodeControlPacket } from "@pushpin/zrpc";
 import { describe, expect, test } from "vitest";
-import { ControlOut, ItemTemplate } from "./control-out.ts";
+import { ControlOut, controlSeqBase, ItemTemplate } from "./control-out.ts";
 
 const MESSAGE = new ItemTemplate({ type: "send", contentType: "text", message: "a message" });
 const OTHER = new ItemTemplate({ type: "send", contentType: "text", message: "another" });
 
-function collecting() {
+function collecting(firstSeq = 0) {
   const frames: { to: string; text: string; packet: ControlPacket }[] = [];
-  const out = new ControlOut("handler", (to, frame) => {
+  const out = new ControlOut("handler", firstSeq, (to, frame) => {
     const decoded = decode(frame);
     const packet = decoded.ok ? decodeControlPacket(decoded.value) : decoded;
     if (!packet.ok) throw new Error(packet.error);
@@ -69,5 +69,22 @@ describe("given what the handler has to say to proxies", () => {
       packet: { items: [{ cid: "b", message: "another" }] },
     });
     expect(frames.at(-1)?.packet.items.length).toBe(1);
+  });
+
+  test("when a handler follows another, then a mark of the other's holds back nothing of its own", () => {
+    const before = collecting(controlSeqBase([1000, 0]));
+    before.out.keepFor("proxy");
+    for (let i = 0; i < 1000; i += 1) {
+      before.out.addShared("proxy", MESSAGE, "a");
+      before.out.flush();
+    }
+    const mark = (before.frames.at(-1)?.packet.seq ?? 0) * CONTROL_ITEMS_MAX;
+    const { out, frames } = collecting(controlSeqBase([1000, 100_000_000]));
+    out.keepFor("proxy");
+    out.addShared("proxy", OTHER, "a");
+    out.replay("a", "proxy", "successor", mark);
+    out.flush();
+    expect(frames.at(-1)).toMatchObject({ to: "successor", packet: { items: [{ message: "another" }] } });
+    expect(Number.isSafeInteger(controlSeqBase([100 * 365 * 86_400, 0]) * CONTROL_ITEMS_MAX)).toBe(true);
   });
 });

@@ -42,6 +42,18 @@ const LOGS_MAX = 256;
 /** Ages that a proxy's log outlives it, or the last session that was taken over from it: two minutes. */
 const AGES_KEPT = 4;
 
+/** How many packets a second a handler may send all its life, so that its successor's numbers are greater. */
+const SEQ_PER_S = 16_000;
+
+/**
+ * Where a handler's numbers begin: connection managers know how far a proxy has got by the numbers of
+ * the handler before it, until the proxy has passed on something of this one. `sinceBoot`: seconds and
+ * nanoseconds by a clock that all processes of the machine share (`process.hrtime`).
+ */
+export function controlSeqBase([seconds, nanoseconds]: readonly [number, number]): number {
+  return Math.floor((seconds + nanoseconds / 1e9) * SEQ_PER_S);
+}
+
 /** Items for the proxies, collected into packets of up to 128. */
 export class ControlOut {
   readonly #from: string;
@@ -51,11 +63,13 @@ export class ControlOut {
   readonly #logs = new Map<string, ReplayLog>();
   /** Proxies that are gone, and how many times more `age` leaves them their logs. */
   readonly #gone = new Map<string, number>();
-  /** Packets to proxies that can have a successor. */
-  #seq = 0;
+  /** Of packets to proxies that can have a successor. */
+  #seq: number;
 
-  constructor(from: string, send: (to: string, frame: Buffer) => void) {
+  /** `firstSeq`: greater than every number of the handler before this one (`controlSeqBase`). */
+  constructor(from: string, firstSeq: number, send: (to: string, frame: Buffer) => void) {
     this.#from = from;
+    this.#seq = firstSeq;
     this.#send = send;
   }
 

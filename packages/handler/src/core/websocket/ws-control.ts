@@ -26,10 +26,10 @@ export class WsControl implements WsSessionOwner {
 
   readonly #events: ProxyEvents;
 
-  constructor(services: Services, events: ProxyEvents) {
+  constructor(services: Services, firstSeq: number, events: ProxyEvents) {
     this.services = services;
     this.#events = events;
-    this.out = new ControlOut(services.settings.instanceId, (to, frame) =>
+    this.out = new ControlOut(services.settings.instanceId, firstSeq, (to, frame) =>
       services.outputs.wsControl(to, frame),
     );
   }
@@ -145,7 +145,6 @@ export class WsControl implements WsSessionOwner {
       this.#sessions.set(cid, session);
       if (item.anchor !== undefined)
         session.restore(item.anchor, this.services.settings.wallOffsetMs, nowMs);
-      session.refresh(item.ttl ?? DEFAULT_TTL_S, nowMs);
     } else if (session.sid !== "") {
       this.services.outputs.storeLastIds(new Map([[session.sid, new Map()]]));
     }
@@ -156,6 +155,7 @@ export class WsControl implements WsSessionOwner {
       this.out.replay(session.cid, before, session.peer, markOf(before, item.marks ?? ""));
     }
     session.hasKeeper = item.anchors ?? false;
+    session.refresh(item.ttl ?? DEFAULT_TTL_S, nowMs);
     session.configure({
       route: item.route === undefined ? undefined : detach(item.route),
       separateStats: item.separateStats,

@@ -6,7 +6,7 @@ import {
   type WsMessageType,
 } from "@pushpin/grip";
 import { type Bytes, sliceBytes, toByteString } from "@pushpin/tnetstrings";
-import { decodeAnchor, encodeAnchor } from "@pushpin/zhttp";
+import { decodeAnchor, encodeAnchor, TAKEOVER_TIMEOUT_MS } from "@pushpin/zhttp";
 import type { ControlItem } from "@pushpin/zrpc";
 import type { Filtered } from "../filter-runner.ts";
 import { filterContext } from "../holds/delivery.ts";
@@ -89,8 +89,9 @@ export class WsSession implements Due {
     this.trusted = here.trusted ?? false;
   }
 
+  /** The proxy is there; one that can have a successor may also be away for a while. */
   refresh(ttlS: number, nowMs: number): void {
-    this.expiresAtMs = nowMs + ttlS * 1000;
+    this.expiresAtMs = nowMs + ttlS * 1000 + (this.hasKeeper ? TAKEOVER_TIMEOUT_MS : 0);
     if (this.wheel === undefined) this.#owner.services.wheel.schedule(this, this.expiresAtMs);
   }
 
