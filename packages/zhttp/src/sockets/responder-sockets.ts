@@ -35,11 +35,13 @@ export interface ResponderSocketsOptions {
   readonly onPeer?: (instanceId: string, present: boolean) => void;
 }
 
+type HeldPackets = Map<string, { readonly packets: Packet[]; readonly sinceMs: number }>;
+
 const EMPTY = Buffer.alloc(0);
-/** Limit: packets that wait for one initiator whose subscription has not been seen yet. */
+/** Limit: packets that wait until the way to one initiator is open. */
 export const HELD_PACKETS_MAX = 10_000;
 const ANNOUNCE_AGAIN_MS = 10;
-/** An initiator that has not subscribed by then is not coming. */
+/** An initiator the way to which is not open by then is not coming. */
 const HELD_FOR_MS = 10_000;
 
 /**
@@ -60,8 +62,12 @@ export class ResponderSockets {
   readonly #routerBatches = new Map<string, FrameBatch>();
   /** Topics seen by the XPUB. */
   readonly #present = new Set<string>();
+  /** Initiators of ours that can be reached over the stream: something has come from them that way. */
+  readonly #reachable = new BatchPeers();
   /** Answers to initiators that are about to subscribe: after a restart requests come before that. */
-  readonly #held = new Map<string, { readonly packets: Packet[]; readonly sinceMs: number }>();
+  readonly #heldForPub: HeldPackets = new Map();
+  /** The same for the stream, whose connection comes about by itself. */
+  readonly #heldForStream: HeldPackets = new Map();
   #heldTimer: NodeJS.Timeout | undefined;
   /** Initiators that have not answered our announcement. */
   readonly #announcing = new Set<string>();
@@ -99,7 +105,7 @@ export class ResponderSockets {
       immediate: options.stream.mode === "connect",
       lingerMs: 500,
       isPaused: true,
-      onMessage: (frames) => sockets.#received(frames[frames.length - 1], options.onPacket),
+      onMessage: (frames) => sockets.#received(frames[frames.length - 1], sockets.#followUp),
       onUnroutable: ([to]) => {
         if (to !== undefined) sockets.#announceLater(Buffer.from(to).toString("latin1"));
       },
@@ -128,7 +134,11 @@ export class ResponderSockets {
   /** Sends to the initiator `to`; over the stream ROUTER where it offered that. */
   send(to: string, packet: Packet, viaRouter: boolean): void {
     if (!viaRouter && !this.#present.has(to)) {
-      this.#hold(to, packet);
+      this.#hold(this.#heldForPub, to, packet);
+      return;
+    }
+    if (viaRouter && this.#isOpening(to)) {
+      this.#hold(this.#heldForStream, to, packet);
       return;
     }
     if (!this.#peers.has(to)) {
@@ -209,30 +219,49 @@ export class ResponderSockets {
     await Promise.all([this.#pull?.close(), this.#stream.close(), this.#pub.close()]);
   }
 
-  #hold(to: string, packet: Packet): void {
-    const held = this.#held.get(to);
-    if (held === undefined) this.#held.set(to, { packets: [packet], sinceMs: performance.now() });
+  /** One of ours that is not known to be connected yet: a ROUTER drops what it cannot route. */
+  #isOpening(to: string): boolean {
+    return !this.#reachable.has(to) && this.#options.stream.mode === "connect" && this.#peers.has(to);
+  }
+
+  /** Whoever sends over the stream can be reached over it. */
+  readonly #followUp = (packet: Packet): void => {
+    this.#reach(packet.from);
+    this.#options.onPacket(packet);
+  };
+
+  #reach(from: string): void {
+    if (this.#reachable.has(from) || !this.#peers.has(from)) return;
+    this.#reachable.add(from);
+    this.#release(this.#heldForStream, from, true);
+  }
+
+  #hold(all: HeldPackets, to: string, packet: Packet): void {
+    const held = all.get(to);
+    if (held === undefined) all.set(to, { packets: [packet], sinceMs: performance.now() });
     else if (held.packets.length < HELD_PACKETS_MAX) held.packets.push(packet); // Limit: HELD_PACKETS_MAX
     this.#heldTimer ??= setTimeout(() => this.#giveUp(), HELD_FOR_MS);
   }
 
-  /** Whoever has not subscribed by now is not coming. */
+  /** Whoever has not come by now is not coming. */
   #giveUp(): void {
     this.#heldTimer = undefined;
     const oldestMs = performance.now() - HELD_FOR_MS;
-    for (const [to, { packets, sinceMs }] of this.#held) {
-      if (sinceMs > oldestMs) continue;
-      this.#held.delete(to);
-      this.#options.log.debug("answers for nobody dropped", { to, packets: packets.length });
-    }
-    if (this.#held.size > 0) this.#heldTimer = setTimeout(() => this.#giveUp(), HELD_FOR_MS);
+    for (const all of [this.#heldForPub, this.#heldForStream])
+      for (const [to, { packets, sinceMs }] of all) {
+        if (sinceMs > oldestMs) continue;
+        all.delete(to);
+        this.#options.log.debug("answers for nobody dropped", { to, packets: packets.length });
+      }
+    if (this.#heldForPub.size + this.#heldForStream.size > 0)
+      this.#heldTimer = setTimeout(() => this.#giveUp(), HELD_FOR_MS);
   }
 
-  #release(to: string): void {
-    const held = this.#held.get(to);
+  #release(all: HeldPackets, to: string, viaRouter: boolean): void {
+    const held = all.get(to);
     if (held === undefined) return;
-    this.#held.delete(to);
-    for (const packet of held.packets) this.send(to, packet, false);
+    all.delete(to);
+    for (const packet of held.packets) this.send(to, packet, viaRouter);
   }
 
   #openBatch(batches: Map<string, FrameBatch>, to: string, viaRouter: boolean): FrameBatch {
@@ -261,7 +290,7 @@ export class ResponderSockets {
     const id = topic.endsWith(" ") ? topic.slice(0, -1) : topic;
     if (present) {
       this.#present.add(id);
-      this.#release(id);
+      this.#release(this.#heldForPub, id, false);
       if (this.#isAnnounced && !this.#announcing.has(id)) this.#greet(id);
     } else {
       this.#present.delete(id);
@@ -340,6 +369,7 @@ export class ResponderSockets {
           return;
         }
         this.#announcing.delete(packet.from);
+        this.#reach(packet.from);
         this.#options.gathering?.complete(packet.from);
         const ids = packet.ext?.get("ids");
         this.#options.onHandedOver?.(

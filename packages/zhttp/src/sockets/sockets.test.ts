@@ -5,7 +5,7 @@ import { memoryLog } from "@pushpin/log";
 import { encode } from "@pushpin/tnetstrings";
 import { ZmqSocket } from "@pushpin/zmq";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { encodePacket, Packet } from "../core/index.ts";
+import { decodeFrame, encodePacket, Packet } from "../core/index.ts";
 import { InitiatorSockets } from "./initiator-sockets.ts";
 import { ResponderSockets } from "./responder-sockets.ts";
 
@@ -108,6 +108,57 @@ describe.each([
     for (let i = 1; i < 40; i += 1) expect((await follows.next()).seq).toBe(i);
     responder.send("cm-1", packet({ from: "px-1", id: "0", seq: 99 }), true);
     expect((await answers.next()).seq).toBe(99);
+  });
+});
+
+describe("given an initiator of ours that has just started", () => {
+  test("when its request comes before the way back is open, then the answer waits for that", async () => {
+    const push = await ZmqSocket.open({ ...at("out", "bind"), type: "push", log });
+    const sub = await ZmqSocket.open({
+      ...at("in", "bind"),
+      type: "sub",
+      log,
+      subscribe: ["cm-1 ", "batch cm-1"],
+      onMessage: () => {},
+    });
+    open.push(push, sub);
+    let answered = () => {};
+    const asked = new Promise<void>((resolve) => {
+      answered = resolve;
+    });
+    const responder = await ResponderSockets.open({
+      instanceId: "px-1",
+      pull: at("out", "connect"),
+      stream: at("out-stream", "connect"),
+      pub: at("in", "connect"),
+      log,
+      onFirst: (first) => {
+        responder.send(first.from, packet({ from: "px-1", id: first.id, seq: 0, code: 200 }), true);
+        answered();
+      },
+      onPacket: () => {},
+    });
+    open.push(responder);
+    responder.announce();
+    push.send(encodePacket(packet({ from: "cm-1", id: "a", seq: 0, batch: true })));
+    await asked;
+    const inbox = new Inbox();
+    const stream = await ZmqSocket.open({
+      ...at("out-stream", "bind"),
+      type: "router",
+      identity: "cm-1",
+      log,
+      onMessage: ([from, , frame]) => {
+        const taken = (one: Packet) => {
+          if (one.type !== "takeover") return inbox.take(one);
+          const back = encodePacket(packet({ type: "takeover", from: "cm-1" }));
+          stream.send([from as Buffer, Buffer.alloc(0), back]);
+        };
+        decodeFrame(frame as Buffer, 0, taken, () => {});
+      },
+    });
+    open.push(stream);
+    expect(await inbox.next()).toMatchObject({ id: "a", code: 200 });
   });
 });
 
