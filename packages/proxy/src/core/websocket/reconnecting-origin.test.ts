@@ -193,6 +193,16 @@ describe("given a WebSocket of a proxy that has died", () => {
     expect(log).toEqual(["held proxy-0-a 2"]);
   });
 
+  test("when the backend answers otherwise than it did to that proxy, then the client is closed with 1012", () => {
+    const first = given();
+    const agreed = first.origin.held?.agreed;
+    expect(agreed).toBeDefined();
+    const { keeper, arrive, log } = given({ held: { ...held, agreed }, point: { at: 30, sent: 20, isMid: false } });
+    arrive(false);
+    keeper(2).accept(["Sec-WebSocket-Protocol", "chat"]);
+    expect(log).toEqual(["close 1012", "gone"]);
+  });
+
   test("when it is gone too, and only the end of a message is left, then the client is closed with 1012", () => {
     const { arrive, log } = given({ held, point: { at: 30, sent: 20, isMid: true } });
     arrive(false);

@@ -40,7 +40,7 @@ export class ReconnectingOrigin implements SocketOrigin {
   #taken = 0;
   /** How far the client has the backend's messages, by a proxy before us. */
   #passedOn = 0;
-  /** What the client has been told of the handshake; undefined where another proxy did it. */
+  /** What the client has been told of the handshake; undefined before that. */
   #agreed: string | undefined;
   /** Body bytes of the backend that are not granted yet, and how many of them the connection before delivered. */
   #ungranted = 0;
@@ -62,7 +62,8 @@ export class ReconnectingOrigin implements SocketOrigin {
   }
 
   get held(): HeldSocket | undefined {
-    return this.#lost === undefined ? this.#connection.held : undefined;
+    const held = this.#lost === undefined ? this.#connection.held : undefined;
+    return held === undefined ? undefined : { ...held, agreed: this.#agreed };
   }
 
   open(): void {
@@ -74,6 +75,7 @@ export class ReconnectingOrigin implements SocketOrigin {
   reclaim(held: HeldSocket, point: ResumePoint): void {
     this.#kept = new RetainedStream(point.sent, point.isMid, true);
     this.#passedOn = point.at;
+    this.#agreed = held.agreed;
     this.#connection.reclaim(held, point);
   }
 

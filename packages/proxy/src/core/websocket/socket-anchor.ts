@@ -17,6 +17,8 @@ export interface HeldSocket {
   readonly ref: string;
   /** Where its streams of messages begin, by the positions of the client's session. */
   readonly base: StreamBase;
+  /** What the client has been told of the handshake, where the connection may be made again. */
+  readonly agreed?: string | undefined;
 }
 
 /** A connection that took the place of another goes on where that one ended. */
@@ -72,6 +74,7 @@ export function decodeSocketAnchor(text: string): SocketAnchor | undefined {
     anchor.origin.meta.every((one) => typeof one === "string") &&
     (anchor.held === undefined ||
       (typeof anchor.held.client === "string" && typeof anchor.held.ref === "string" &&
+        (anchor.held.agreed === undefined || typeof anchor.held.agreed === "string") &&
         typeof anchor.held.base?.up === "number" &&
         typeof anchor.held.base.down === "number"));
   return isOurs ? (anchor as SocketAnchor) : undefined;
