@@ -572,6 +572,24 @@ describe("given what is logged and counted", () => {
   });
 });
 
+describe("given a backend that has not answered yet", () => {
+  test("when requests are 20 ms old, or up to twice that, then they are acknowledged, and younger ones are not", () => {
+    const rig = make(`* ${O}`);
+    const old = rig.request();
+    rig.clock.advance(19);
+    const young = rig.request();
+    rig.clock.advance(1);
+    expect([old.inSeq, young.inSeq]).toEqual([0, 0]);
+    const fresh = rig.request();
+    rig.clock.advance(20);
+    expect([old.inSeq, young.inSeq, fresh.inSeq]).toEqual([1, 1, 0]);
+    rig.answer(rig.last, 200, TEXT, "fresh");
+    rig.clock.advance(100);
+    expect([old.inSeq, young.inSeq, fresh.inSeq]).toEqual([1, 1, 1]);
+    expect(fresh).toMatchObject({ code: 200, body: "fresh", end: "complete" });
+  });
+});
+
 describe("given requests of the handler", () => {
   test("when one names a route, then its rules apply, its Grip headers pass, and the answer goes back whole", () => {
     const rig = make(`h,id=r,prefix=p- ${O}`);

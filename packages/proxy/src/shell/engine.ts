@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Clock } from "@pushpin/clock";
+import type { Clock, Timer } from "@pushpin/clock";
 import type { ProxySettings } from "@pushpin/config";
 import { Signer } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
@@ -49,7 +49,7 @@ import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.
 import { type KeyStore, signatureState, signingOf } from "./key-store.ts";
 import type { ZhttpTargets } from "./zhttp-targets.ts";
 
-/** A request that is not answered in this time is acknowledged, so that its client can cancel it. */
+/** A request that is not answered in this time, or twice it, is acknowledged, so that its client can cancel it. */
 const ACKNOWLEDGE_AFTER_MS = 20;
 export const TICK_MS = 100;
 const TICKS_PER_SECOND = 10;
@@ -131,11 +131,13 @@ export class Engine {
   readonly #httpClients = new Predecessors();
   readonly #handlers = new Predecessors();
   readonly #arrivals: Arrivals;
-  readonly #unacknowledged: Session[] = [];
+  /** Requests that have come since the timer ran, and those that had come before that. */
+  #fresh: Session[] = [];
+  #aging: Session[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #internalLink: Link;
   readonly #streamLinks = new Map<InitiatorSockets, Link>();
-  #ackTimer: NodeJS.Timeout | undefined;
+  #ackTimer: Timer | undefined;
   #ticks = 0;
   #nextId = 0;
   /** Instance id of the handler that has come last. */
@@ -296,7 +298,7 @@ export class Engine {
     for (const relay of [...this.#relays.values()]) relay.shutdown(GOING_AWAY);
     await this.#overHttp.disconnects.stop(this.#options.clock);
     clearInterval(this.#timer);
-    clearTimeout(this.#ackTimer);
+    this.#ackTimer?.cancel();
     for (const end of [...this.#ends.values(), ...this.#backendEnds.values()]) {
       if (end instanceof ZwsClient) continue; // has got its close
       end.session.cancel();
@@ -478,16 +480,23 @@ export class Engine {
   }
 
   #acknowledgeLater(session: Session): void {
-    this.#unacknowledged.push(session);
-    this.#ackTimer ??= setTimeout(() => {
-      this.#ackTimer = undefined;
-      for (const one of this.#unacknowledged.splice(0)) {
-        if (one.outSeq > 0 || one.state !== "open") continue;
-        one.acknowledge();
-        this.#pump(one);
-      }
-    }, ACKNOWLEDGE_AFTER_MS);
+    this.#fresh.push(session);
+    this.#ackTimer ??= this.#options.clock.setTimer(ACKNOWLEDGE_AFTER_MS, this.#acknowledge);
   }
+
+  readonly #acknowledge = (): void => {
+    for (const one of this.#aging) {
+      if (one.outSeq > 0 || one.state !== "open") continue;
+      one.acknowledge();
+      this.#pump(one);
+    }
+    this.#aging = this.#fresh;
+    this.#fresh = [];
+    this.#ackTimer =
+      this.#aging.length > 0
+        ? this.#options.clock.setTimer(ACKNOWLEDGE_AFTER_MS, this.#acknowledge)
+        : undefined;
+  };
 
   /** A retry may overtake the answer to our accept, which comes by another socket: it waits for that. */
   #resumeRetried(state: RequestState, retry: RetryPacket): Session | undefined {
