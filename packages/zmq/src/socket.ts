@@ -267,9 +267,9 @@ export class ZmqSocket {
  */
 function asText(frames: Frames): string | Frames | (string | Uint8Array)[] {
   if (!Array.isArray(frames)) return textOf(frames);
-  const parts: (string | Uint8Array)[] = frames.slice();
-  parts[parts.length - 1] = textOf(frames[frames.length - 1] as Uint8Array);
-  return parts;
+  const last = frames[frames.length - 1] as Uint8Array;
+  const text = textOf(last);
+  return text === last ? frames : [...frames.slice(0, -1), text];
 }
 
 function textOf(part: Uint8Array): string | Uint8Array {

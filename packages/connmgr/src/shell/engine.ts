@@ -4,7 +4,7 @@ import { type Clock, TimerWheel } from "@pushpin/clock";
 import type { Logger } from "@pushpin/log";
 import { detach } from "@pushpin/tnetstrings";
 import { KeepAliveSchedule, type Kind, Packet, Predecessors, Session } from "@pushpin/zhttp";
-import type { InitiatorSockets } from "@pushpin/zhttp/sockets";
+import { type InitiatorSockets, TurnLoad } from "@pushpin/zhttp/sockets";
 import type { ConnmgrSettings } from "../core/connmgr-settings.ts";
 import { Departed } from "../core/departed.ts";
 import type { KeptTotal } from "../core/kept-body.ts";
@@ -56,10 +56,8 @@ export class Engine {
   #dirty: ClientConnection[] = [];
   #waiting: ClientConnection[] = [];
   #turnScheduled = false;
-  /** Connections written to in this turn. */
-  #writes = 0;
-  /** The turn before wrote to no more than one. */
-  #isSparse = true;
+  /** Of connections that are written to. */
+  readonly #load = new TurnLoad();
   #generation = 0;
   /** Of the takeover under way: sessions with an anchor, and requests that begin anew or end. */
   #handed = 0;
@@ -258,7 +256,7 @@ export class Engine {
     if (packet.ids === undefined) {
       this.#deliver(packet.id, packet, packet.seq, nowMs, undefined);
       // While turns bring one packet each, its client need not wait for the end of the turn.
-      if (this.#isSparse && this.#writes === 1) this.#flushDirty();
+      if (this.#load.isAlone) this.#flushDirty();
       return;
     }
     const shared = new SharedFrames();
@@ -313,7 +311,7 @@ export class Engine {
 
   markDirty(connection: ClientConnection): void {
     this.#dirty.push(connection);
-    this.#writes += 1;
+    this.#load.add();
     this.#scheduleTurn();
   }
 
@@ -331,8 +329,7 @@ export class Engine {
 
   readonly #turn = (): void => {
     this.#turnScheduled = false;
-    this.#isSparse = this.#writes <= 1;
-    this.#writes = 0;
+    this.#load.endTurn();
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#flushDirty();

@@ -42,7 +42,6 @@ export {
   SESSION_EXPIRE_MS,
   Session,
   type SessionOptions,
-  type SessionSnapshot,
   type SessionState,
   TAKEOVER_TIMEOUT_MS,
 } from "./session.ts";

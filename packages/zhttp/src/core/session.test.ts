@@ -196,7 +196,7 @@ describe("given a handoff (wire.md 4.9)", () => {
     expect(taken(session)).toEqual([]);
     expect(session.maySend).toBe(false);
     expect(session.receive(packet("handoff-proceed"), 1, 1)).toBe("handoff-proceed");
-    expect(session.snapshot()).toMatchObject({ inSeq: 2, outSeq: 2, outCredits: 10 });
+    expect(session).toMatchObject({ inSeq: 2, outSeq: 2, outCredits: 10 });
     expect(session.receive(packet("cancel"), 2, 1)).toBe("ignored");
   });
 

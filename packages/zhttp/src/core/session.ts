@@ -89,20 +89,6 @@ export interface SessionOptions {
   readonly epoch?: number;
 }
 
-/** Enough for another process to carry on: handoff and takeover. */
-export interface SessionSnapshot {
-  readonly kind: Kind;
-  readonly from: string;
-  readonly peer: string;
-  readonly id: string;
-  readonly inSeq: number;
-  readonly outSeq: number;
-  readonly outCredits: number;
-  readonly inCredits: number;
-  readonly multi: boolean;
-  readonly routerResp: boolean;
-}
-
 /**
  * One ZHTTP or ZWS session, either end of it: sequence numbers, credits, expiry, cancel, error and
  * handoff (wire.md section 4). It is told packets and the time, and hands out what to send by
@@ -741,21 +727,6 @@ export class Session {
     this.selfDone = true;
     // The first response packet without `more` ends the exchange, also when the upload is not over.
     if (this.role === "responder") this.#end();
-  }
-
-  snapshot(): SessionSnapshot {
-    return {
-      kind: this.kind,
-      from: this.from,
-      peer: this.peer,
-      id: this.id,
-      inSeq: this.inSeq,
-      outSeq: this.outSeq,
-      outCredits: this.outCredits,
-      inCredits: this.inCredits,
-      multi: this.multi,
-      routerResp: this.routerResp,
-    };
   }
 
   #waiting(): SendQueue {

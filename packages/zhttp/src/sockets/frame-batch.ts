@@ -1,6 +1,7 @@
 import { ByteWriter } from "@pushpin/tnetstrings";
 import type { Packet } from "../core/packet.ts";
 import { writePacket } from "../core/packet-encoder.ts";
+import { TurnLoad } from "./turn-load.ts";
 
 /** A frame goes out at 16 packets, 64 KB or the end of the event-loop turn; larger batches make packets travel in convoys. */
 export const BATCH_PACKETS_MAX = 16;
@@ -70,17 +71,14 @@ export class FrameBatch {
  */
 export class FlushTurn {
   readonly #dirty: FrameBatch[] = [];
-  /** Packets of this turn. */
-  #packets = 0;
-  /** The turn before had no more than one. */
-  #isSparse = true;
+  readonly #load = new TurnLoad();
 
   add(batch: FrameBatch, packet: Packet): void {
-    if (this.#packets === 0) setImmediate(() => this.#end());
-    this.#packets += 1;
+    if (this.#load.isEmpty) setImmediate(this.#end);
+    this.#load.add();
     if (batch.isEmpty) this.#dirty.push(batch);
     batch.add(packet);
-    if (this.#isSparse && this.#packets === 1) this.flush();
+    if (this.#load.isAlone) this.flush();
   }
 
   flush(): void {
@@ -88,9 +86,8 @@ export class FlushTurn {
     this.#dirty.length = 0;
   }
 
-  #end(): void {
-    this.#isSparse = this.#packets <= 1;
-    this.#packets = 0;
+  readonly #end = (): void => {
+    this.#load.endTurn();
     this.flush();
-  }
+  };
 }

@@ -5,3 +5,4 @@ export {
   type SocketAddress,
 } from "./initiator-sockets.ts";
 export { ResponderSockets, type ResponderSocketsOptions } from "./responder-sockets.ts";
+export { TurnLoad } from "./turn-load.ts";
