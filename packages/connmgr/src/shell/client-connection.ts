@@ -450,7 +450,9 @@ export class ClientConnection {
     if (this.#outParts !== undefined) this.#outParts.push(data);
     else if (this.#out === "") this.#out = data;
     else this.#outParts = [this.#out, data];
-    this.markDirty();
+    if (this.#isDirty) return;
+    this.#isDirty = true;
+    this.#engine.markFanOut(this);
   }
 
   markDirty(): void {

@@ -10,6 +10,7 @@ import { Departed } from "../core/departed.ts";
 import type { KeptTotal } from "../core/kept-body.ts";
 import { Orphans } from "../core/orphans.ts";
 import { OutputJoin, type Part } from "../core/output-join.ts";
+import { WriteQueue } from "../core/write-queue.ts";
 import { ClientConnection, type Origin } from "./client-connection.ts";
 import { SharedFrames } from "./shared-frames.ts";
 
@@ -53,7 +54,7 @@ export class Engine {
   /** What each peer has passed on last, by its own count; for its successor. */
   readonly #marks = new Map<string, number>();
   readonly #ungranted = new Set<ClientConnection>();
-  #dirty: ClientConnection[] = [];
+  readonly #writes = new WriteQueue<ClientConnection>((one) => this.#guarded(one, flush));
   #waiting: ClientConnection[] = [];
   #turnScheduled = false;
   /** Of connections that are written to. */
@@ -256,7 +257,7 @@ export class Engine {
     if (packet.ids === undefined) {
       this.#deliver(packet.id, packet, packet.seq, nowMs, undefined);
       // While turns bring one packet each, its client need not wait for the end of the turn.
-      if (this.#load.isAlone) this.#flushDirty();
+      if (this.#load.isAlone) this.#flushOwn();
       return;
     }
     const shared = new SharedFrames();
@@ -310,7 +311,14 @@ export class Engine {
   }
 
   markDirty(connection: ClientConnection): void {
-    this.#dirty.push(connection);
+    this.#writes.add(connection);
+    this.#load.add();
+    this.#scheduleTurn();
+  }
+
+  /** As `markDirty`, with nothing but what many clients get. */
+  markFanOut(connection: ClientConnection): void {
+    this.#writes.addFanOut(connection);
     this.#load.add();
     this.#scheduleTurn();
   }
@@ -332,14 +340,14 @@ export class Engine {
     this.#load.endTurn();
     const waiting = this.#waiting;
     this.#waiting = [];
-    this.#flushDirty();
+    this.#flushOwn();
+    if (!this.#writes.flushFanOut()) this.#scheduleTurn();
+    this.#join.forget();
     for (const connection of waiting) this.#guarded(connection, resume);
   };
 
-  #flushDirty(): void {
-    const dirty = this.#dirty;
-    this.#dirty = [];
-    for (const connection of dirty) this.#guarded(connection, flush);
+  #flushOwn(): void {
+    this.#writes.flushOwn();
     this.#join.forget();
   }
 
