@@ -1,8 +1,16 @@
-import { inheritedListeners } from "@pushpin/config";
+import { copyName, inheritedListeners } from "@pushpin/config";
 import type { HandedListener } from "./child.ts";
 import { type OpenListener, openLocal, openTcp } from "./listeners.ts";
 import type { Plan } from "./plan.ts";
 import type { Service } from "./services.ts";
+
+/**
+ * Limit: clients that a connection manager takes from one listening socket in one turn of its event loop; more wait for the
+ * next. libuv takes one for each descriptor, so it is given the socket so many times. Unit: clients.
+ */
+const ACCEPTS_PER_TURN = 8;
+/** Limit: descriptors of listening sockets for one process; many sockets get fewer each, and at least one. Unit: descriptors. */
+const DESCRIPTORS_MAX = 512;
 
 /**
  * The sockets children inherit, opened when the first of them starts: by systemd if it gave us any
@@ -21,10 +29,10 @@ export class ListenerSet {
   /** @throws Error `failed to bind …`. */
   of(service: Service): readonly HandedListener[] {
     const given = this.#givenTo(service);
-    if (given.length > 0) return given;
+    if (given.length > 0) return copied(given, service);
     const open = this.#open.get(service) ?? this.#bind(service);
     this.#open.set(service, open);
-    return open;
+    return copied(open, service);
   }
 
   close(): void {
@@ -54,4 +62,15 @@ export class ListenerSet {
     }
     return open;
   }
+}
+
+/** Each socket so many times as clients of it are to be taken at once. */
+function copied(listeners: readonly HandedListener[], service: Service): readonly HandedListener[] {
+  if (service !== "connmgr") return listeners;
+  // Limit: DESCRIPTORS_MAX
+  const each = Math.max(1, Math.min(ACCEPTS_PER_TURN, Math.floor(DESCRIPTORS_MAX / listeners.length)));
+  return listeners.flatMap(({ name, fd }) =>
+    // Limit: ACCEPTS_PER_TURN
+    Array.from({ length: each }, (_, i) => ({ name: i === 0 ? name : copyName(name, i), fd })),
+  );
 }

@@ -23,7 +23,13 @@ export {
 export { type LogLevels, levelOf, parseLogLevels, type Role, ROLE_NAMES } from "./log-level.ts";
 export { nearestName } from "./nearest-name.ts";
 export { type OptionKind, type OptionValue, readPlainOptions } from "./plain-options.ts";
-export { inheritedListeners, notifyServiceManager, watchdogIntervalMs } from "./service-manager.ts";
+export {
+  copyName,
+  groupCopies,
+  inheritedListeners,
+  notifyServiceManager,
+  watchdogIntervalMs,
+} from "./service-manager.ts";
 export {
   connmgrSettings,
   type GlobalSettings,

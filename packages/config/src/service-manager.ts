@@ -28,6 +28,27 @@ export function inheritedListeners(
   return listeners;
 }
 
+const COPY = "/";
+
+/** Name of a further descriptor of the socket `name`. */
+export function copyName(name: string, number: number): string {
+  return `${name}${COPY}${number}`;
+}
+
+/** The sockets of `inheritedListeners`, each with all its descriptors. */
+export function groupCopies(
+  listeners: ReadonlyMap<string, number>,
+): { readonly name: string; readonly fds: readonly number[] }[] {
+  const groups = new Map<string, number[]>();
+  for (const [copy, fd] of listeners) {
+    const name = copy.split(COPY, 1)[0] as string;
+    const fds = groups.get(name);
+    if (fds === undefined) groups.set(name, [fd]);
+    else fds.push(fd);
+  }
+  return [...groups].map(([name, fds]) => ({ name, fds }));
+}
+
 /**
  * Tells systemd how we are: `READY=1`, `WATCHDOG=1`, `STOPPING=1`. Node has no datagram sockets of
  * the unix kind, so systemd's own tool sends it; the unit needs `NotifyAccess=all`. Nothing is done

@@ -5,6 +5,7 @@ import {
   connmgrSettings,
   endpoints,
   globalSettings,
+  groupCopies,
   parseLocalAddress,
   parseTcpAddress,
   proxySettings,
@@ -141,8 +142,8 @@ function openListeners(
 ): Promise<Listener[]> {
   const runner = config.read(runnerSettings);
   const wanted: Pick<ListenerOptions, "isSecure" | "where">[] = [];
-  for (const [name, fd] of listeners)
-    wanted.push({ isSecure: name.startsWith("https"), where: { kind: "fd", fd } });
+  for (const { name, fds } of groupCopies(listeners))
+    wanted.push({ isSecure: name.startsWith("https"), where: { kind: "fd", fds } });
   if (wanted.length === 0) {
     for (const entry of runner.http_port)
       wanted.push({ isSecure: false, where: tcpAddress(entry) });

@@ -12,8 +12,8 @@ import type { Engine } from "./engine.ts";
 const BACKLOG = 4096;
 
 export interface ListenerOptions {
-  /** An address, or a descriptor that somebody has bound for us. */
-  readonly where: ListenAddress | { readonly kind: "fd"; readonly fd: number };
+  /** An address, or descriptors of one socket that somebody has bound for us. */
+  readonly where: ListenAddress | { readonly kind: "fd"; readonly fds: readonly number[] };
   readonly isSecure: boolean;
   /** TCP connections begin with a PROXY protocol header. */
   readonly hasProxyHeader: boolean;
@@ -26,7 +26,8 @@ export interface ListenerOptions {
 /** One listening socket: who connects is admitted, introduced and decrypted, and goes to the engine. */
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #server: Server;
+  /** One for each descriptor: each takes one client in a turn of the event loop. */
+  readonly #servers: readonly [Server, ...Server[]];
   readonly #tls: TlsServer | undefined;
   /** Clients behind a balancer while they shake hands: TLS hands on a socket that knows only the balancer. */
   readonly #origins = new Map<string, Origin>();
@@ -35,10 +36,9 @@ export class Listener {
 
   private constructor(options: ListenerOptions) {
     this.#options = options;
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true });
-    this.#server.on("connection", (socket) =>
-      options.admission.enter(socket, (admitted) => this.#admitted(admitted)),
-    );
+    const { where } = options;
+    const more = where.kind === "fd" ? where.fds.slice(1) : [];
+    this.#servers = [this.#createServer(), ...more.map(() => this.#createServer())];
     this.#tls = options.isSecure ? this.#createTls() : undefined;
   }
 
@@ -51,25 +51,34 @@ export class Listener {
 
   /** TCP port; 0 for a unix socket. */
   get port(): number {
-    const address = this.#server.address();
+    const address = this.#servers[0].address();
     return typeof address === "object" && address !== null ? (address.port ?? 0) : 0;
   }
 
   close(): void {
-    this.#server.close();
+    for (const server of this.#servers) server.close();
+  }
+
+  #createServer(): Server {
+    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true });
+    server.on("connection", (socket) =>
+      this.#options.admission.enter(socket, (admitted) => this.#admitted(admitted)),
+    );
+    return server;
   }
 
   async #listen(): Promise<void> {
     const { where, log } = this.#options;
-    const server = this.#server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (error) =>
-        reject(new Error(`failed to bind ${shown(where)}: ${reasonOf(error)}`, { cause: error })),
-      );
-      server.listen({ ...listenOptions(where), backlog: BACKLOG }, resolve);
-    });
-    server.removeAllListeners("error");
-    server.on("error", (error) => log.warn("cannot accept a client", { error: error.message }));
+    for (const [i, server] of this.#servers.entries()) {
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", (error) =>
+          reject(new Error(`failed to bind ${shown(where)}: ${reasonOf(error)}`, { cause: error })),
+        );
+        server.listen({ ...listenOptions(where, i), backlog: BACKLOG }, resolve);
+      });
+      server.removeAllListeners("error");
+      server.on("error", (error) => log.warn("cannot accept a client", { error: error.message }));
+    }
     this.#fallback = `default_${this.port}`;
     if (where.kind === "local") setOwner(where);
     if (where.kind !== "fd") log.info(`listening on ${this.#shownBound(where)}`);
@@ -196,10 +205,10 @@ function originOf(socket: Socket): Origin {
   };
 }
 
-function listenOptions(where: ListenerOptions["where"]): ListenOptions {
+function listenOptions(where: ListenerOptions["where"], i: number): ListenOptions {
   switch (where.kind) {
     case "fd":
-      return { fd: where.fd } as ListenOptions;
+      return { fd: where.fds[i] } as ListenOptions;
     case "tcp":
       return { host: where.host, port: where.port };
     case "local":
@@ -209,7 +218,7 @@ function listenOptions(where: ListenerOptions["where"]): ListenOptions {
 }
 
 function shown(where: ListenerOptions["where"]): string {
-  if (where.kind === "fd") return `inherited socket ${where.fd}`;
+  if (where.kind === "fd") return `inherited socket ${where.fds[0]}`;
   if (where.kind === "local") return where.path;
   return where.host.includes(":") ? `[${where.host}]:${where.port}` : `${where.host}:${where.port}`;
 }
