@@ -13,7 +13,9 @@ import {
   type TestProcess,
   until,
 } from "@pushpin/testkit";
+import { encode } from "@pushpin/tnetstrings";
 import { type SocketType, ZmqSocket } from "@pushpin/zmq";
+import { encodeRequest, encodeRetryPacket, type RetryPacket } from "@pushpin/zrpc";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { GARBAGE } from "../garbage.ts";
 import { startGripBackend } from "../grip-backend.ts";
@@ -219,6 +221,40 @@ describe("given a peer process that has gone mad", () => {
       await works();
       expect(service.exit).toBeUndefined();
     });
+});
+
+describe("given peers that wait for a proxy and have much to say to it", () => {
+  test("when it starts, then it stays, and answers what was asked before it was there", async () => {
+    const backToIt: RetryPacket = {
+      requests: [{ rid: { sender: "cm", id: "1" }, inSeq: 1, outSeq: 1, outCredits: 100 }],
+      requestData: { method: "GET", uri: "http://example.com/", headers: [], body: Buffer.alloc(0) },
+    };
+    const retry = encode(encodeRetryPacket(backToIt));
+    const health = encodeRequest({ id: "1", method: "health" });
+    const each = 10;
+    for (let round = 0; round < 4; round += 1) {
+      const sockets: ZmqSocket[] = [];
+      let answers = 0;
+      for (const [name, frame] of [["retry", retry], ["proxy-command", health]] as const)
+        for (let i = 0; i < each; i += 1) {
+          const socket = await ZmqSocket.open({
+            type: "dealer",
+            specs: [`ipc://${join(ground.directory, "run", `p-${name}`)}`],
+            mode: "connect",
+            log: silentLog,
+            onMessage: () => {
+              answers += 1;
+            },
+          });
+          for (let n = 0; n < 3; n += 1) socket.send([Buffer.alloc(0), frame]);
+          sockets.push(socket);
+        }
+      const proxy = launch("proxy");
+      await until("the answers", () => answers === 3 * each || proxy.exit !== undefined);
+      expect([proxy.exit, answers], proxy.output).toEqual([undefined, 3 * each]);
+      await Promise.all([proxy.stop(), ...sockets.map((one) => one.close())]);
+    }
+  });
 });
 
 describe("given a handler that is asked for its health", () => {

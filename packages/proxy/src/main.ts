@@ -92,6 +92,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     engine,
   });
   await sockets.zhttpTargets.follow(engine.routes);
+  sockets.start();
   sockets.announce();
   // A handler that starts now is told of nobody's WebSockets before ours are known.
   await sockets.gathered();

@@ -1,6 +1,13 @@
+import { pbkdf2 } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { silentLog } from "@pushpin/log";
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ZmqSocket } from "./socket.ts";
+
+const hash = promisify(pbkdf2);
 
 test("given a closed SUB socket, when channels come and go, then nothing happens", async () => {
   const socket = await ZmqSocket.open({
@@ -45,6 +52,46 @@ test("given a socket that starts paused, when messages arrive before it is resum
   await settled;
   expect(got).toEqual(["a", "b", "c"]);
   await Promise.all([push.close(), pull.close()]);
+});
+
+describe("given a peer that waits for a socket, with much to say", () => {
+  let directory: string;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "zmq-"));
+  });
+  afterEach(() => rm(directory, { recursive: true, force: true }));
+
+  test("when opening that takes long, then nothing is delivered before it is open, and everything afterwards", async () => {
+    const spec = `ipc://${join(directory, "s")}`;
+    const push = await ZmqSocket.open({ type: "push", specs: [spec], mode: "connect", log: silentLog });
+    for (let i = 0; i < 3; i += 1) push.send(Buffer.from(String(i)));
+    const got: string[] = [];
+    let settle = () => {};
+    const settled = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
+    const opening = ZmqSocket.open({
+      type: "pull",
+      specs: [spec],
+      mode: "bind",
+      ipcFileMode: 0o777,
+      log: silentLog,
+      onMessage: ([frame]) => {
+        if (got.push(String(frame)) === 3) settle();
+      },
+    });
+    // Whatever it wants of the thread pool stands behind this.
+    let isOpen = false;
+    const crowd = Array.from({ length: 40 }, async () => {
+      while (!isOpen) await hash("p", "s", 5000, 64, "sha256");
+    });
+    const pull = await opening;
+    isOpen = true;
+    expect(got).toEqual([]);
+    await settled;
+    expect(got).toEqual(["0", "1", "2"]);
+    await Promise.all([push.close(), pull.close(), ...crowd]);
+  });
 });
 
 describe("given a message of one part or two", () => {

@@ -20,10 +20,9 @@ export type Frames = Uint8Array | Uint8Array[];
 
 export interface SocketOptions {
   readonly type: SocketType;
-  /** `ipc://path` or `tcp://host:port`. Where the socket binds, only the first counts unless `bindAll`. */
+  /** `ipc://path` or `tcp://host:port`. Where the socket binds, only the first counts. */
   readonly specs: readonly string[];
   readonly mode: "bind" | "connect";
-  readonly bindAll?: boolean;
   readonly log: Logger;
   /** ROUTER and DEALER: what peers address. */
   readonly identity?: string;
@@ -89,35 +88,49 @@ export class ZmqSocket {
   #closed = false;
   #paused: { resume: () => void; until: Promise<void> } | undefined;
   #received: Promise<void> | undefined;
+  readonly #opened: Promise<void>;
+  #letIn: () => void = () => {};
 
   private constructor(native: NativeSocket, options: SocketOptions) {
     this.#native = native;
     this.#options = options;
+    this.#opened = new Promise((resolve) => {
+      this.#letIn = resolve;
+    });
   }
 
-  /** Binds or connects; rejects with a sentence that names the endpoint if that fails. */
+  /**
+   * Binds or connects; rejects with a sentence that names the endpoint if that fails. Nothing is delivered
+   * in the same turn of the event loop: whoever opens it has it by then, and can answer.
+   */
   static async open(options: SocketOptions): Promise<ZmqSocket> {
     const native = createNative(options);
     const socket = new ZmqSocket(native, options);
     if (options.isPaused) socket.pause();
-    // A receive is pending before any peer can come: a bound SUB otherwise sleeps through its coming,
-    // and never tells it what it wants.
-    if (options.onMessage !== undefined || options.onSubscription !== undefined)
-      socket.#received = socket.#receive(native as unknown as Receiving);
+    const isReceiving = options.onMessage !== undefined || options.onSubscription !== undefined;
+    const receive = () => {
+      if (isReceiving) socket.#received = socket.#receive(native as unknown as Receiving);
+    };
     if (options.onPeers !== undefined) countPeers(native, options.onPeers);
     const { onDisconnect } = options;
     if (onDisconnect !== undefined) native.events.on("disconnect", () => onDisconnect());
     try {
-      if (options.mode === "connect") for (const spec of options.specs) native.connect(spec);
-      else {
-        const specs = options.bindAll ? options.specs : options.specs.slice(0, 1);
-        for (const spec of specs) await bind(native, spec, options.ipcFileMode);
+      if (options.mode === "connect") {
+        for (const spec of options.specs) native.connect(spec);
+        // Not before: a connect takes note of what has come from the one before it, and tells nobody.
+        receive();
+      } else {
+        // Before any peer can come: a bound SUB otherwise sleeps through its coming, and never tells it
+        // what it wants.
+        receive();
+        for (const spec of options.specs.slice(0, 1)) await bind(native, spec, options.ipcFileMode);
       }
     } catch (error) {
       socket.#closed = true;
       native.close();
       throw error;
     }
+    setImmediate(socket.#letIn);
     return socket;
   }
 
@@ -183,6 +196,7 @@ export class ZmqSocket {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#letIn();
     this.resume();
     clearTimeout(this.#retryTimer);
     this.#native.close();
@@ -233,8 +247,11 @@ export class ZmqSocket {
     const { onMessage, onSubscription, log } = this.#options;
     let left = RECEIVE_BUDGET_MESSAGES;
     let startedMs = performance.now();
+    let isOpen = false;
     try {
       for await (const frames of native) {
+        if (!isOpen) await this.#opened;
+        isOpen = true;
         if (this.#paused !== undefined) await this.#paused.until;
         if (this.#closed) return;
         try {
@@ -300,7 +317,9 @@ async function bind(native: NativeSocket, spec: string, mode: number | undefined
   const path = spec.startsWith("ipc://") ? spec.slice("ipc://".length) : undefined;
   try {
     if (path !== undefined) await mkdir(dirname(path), { recursive: true });
-    await native.bind(spec);
+    // At once: while the binding binds in a thread of its own, a receive fails, and what has been received by
+    // then, from a peer that was waiting for us, would be the last.
+    native.bindSync(spec);
     if (path !== undefined && mode !== undefined) await chmod(path, mode);
   } catch (error) {
     throw new Error(`unable to bind to ${spec}: ${(error as Error).message}`, { cause: error });

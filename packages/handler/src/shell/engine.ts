@@ -119,6 +119,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     const { clock } = this.#options;
     const openMs = clock.nowMs();
     const sockets = this.#options.sockets();
+    sockets.start();
     sockets.clients.announce();
     await sockets.gathering.over();
     this.#isOpen = true;

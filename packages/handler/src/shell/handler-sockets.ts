@@ -51,13 +51,15 @@ export class HandlerSockets {
   #sub: ZmqSocket | undefined;
   #proxyStats: ZmqSocket | undefined;
   #openPull!: () => Promise<ZmqSocket[]>;
+  /** What is taken from `start()` on. */
+  readonly #doors: { start(): void }[] = [];
   readonly #all: { close(): Promise<void> }[] = [];
 
   constructor(batchFrames: boolean) {
     this.#batchFrames = batchFrames;
   }
 
-  /** What is heard on one socket may be answered on another: those that only send come first. */
+  /** Nothing is taken before `start()`: what is heard on one socket may be answered on another. */
   async open(
     instanceId: string,
     addresses: Endpoints,
@@ -71,9 +73,14 @@ export class HandlerSockets {
       ...(mode === undefined ? {} : { ipcFileMode: mode }),
     };
     const others = this.#all;
+    const received = (socket: ZmqSocket): ZmqSocket => {
+      this.#doors.push({ start: () => socket.resume() });
+      return socket;
+    };
     this.clients = await ResponderSockets.open({
       ...shared,
       instanceId,
+      waitsForStart: true,
       batchFrames: this.#batchFrames,
       stream: connect(addresses.connmgrInStream),
       pub: connect(addresses.connmgrOut),
@@ -90,6 +97,7 @@ export class HandlerSockets {
     this.requests = await InitiatorSockets.open({
       ...shared,
       instanceId,
+      waitsForStart: true,
       batchFrames: this.#batchFrames,
       push: connect(addresses.intreqIn),
       stream: connect(addresses.intreqInStream),
@@ -126,32 +134,44 @@ export class HandlerSockets {
       sendIfRoutable: (to, frame) => this.#wsControl.sendIfRoutable(routed(to, frame)),
       onGone: (proxy) => events.onProxyGone(proxy),
     });
-    // The stream first: the answer to what comes over init needs it.
-    this.#wsControl = await ZmqSocket.open({
-      ...shared,
-      type: "router",
-      ...connect(addresses.wsControlStream),
-      identity: instanceId,
-      immediate: true,
-      lingerMs: 500,
-      onMessage: onControl,
-      onUnroutable: ([proxy, , frame]) => {
-        if (proxy === undefined || frame === undefined) return;
-        this.#control.unroutable(Buffer.from(proxy).toString("latin1"), Buffer.from(frame));
-      },
-    });
-    others.push(
+    this.#wsControl = received(
       await ZmqSocket.open({
         ...shared,
-        type: "pull",
-        ...connect(addresses.wsControlInit),
+        type: "router",
+        ...connect(addresses.wsControlStream),
+        identity: instanceId,
+        immediate: true,
+        lingerMs: 500,
+        isPaused: true,
         onMessage: onControl,
+        onUnroutable: ([proxy, , frame]) => {
+          if (proxy === undefined || frame === undefined) return;
+          this.#control.unroutable(Buffer.from(proxy).toString("latin1"), Buffer.from(frame));
+        },
       }),
+    );
+    others.push(
+      received(
+        await ZmqSocket.open({
+          ...shared,
+          type: "pull",
+          ...connect(addresses.wsControlInit),
+          isPaused: true,
+          onMessage: onControl,
+        }),
+      ),
     );
     const rpc = async (specs: readonly string[], onRequest: OnRequest) => {
       if (specs.length === 0)
         throw new Error("handler needs proxy_inspect_specs and proxy_accept_specs");
-      others.push(await RpcServer.open({ ...shared, addr: connect(specs), onRequest }));
+      const server = await RpcServer.open({
+        ...shared,
+        addr: connect(specs),
+        waitsForStart: true,
+        onRequest,
+      });
+      this.#doors.push(server);
+      others.push(server);
     };
     await rpc(addresses.inspect, events.onInspect);
     await rpc(addresses.accept, events.onAccept);
@@ -188,7 +208,25 @@ export class HandlerSockets {
     }
     others.push(this.clients, this.requests, this.retry, this.#wsControl, ...proxyCommands);
     this.#openPull = () => openPull(settings, shared, events);
-    this.#sub = await openPublic(settings, shared, events, others);
+    if (settings.command_spec.length > 0) {
+      const server = await RpcServer.open({
+        ...shared,
+        addr: { specs: settings.command_spec, mode: "bind" },
+        answersAll: true,
+        waitsForStart: true,
+        onRequest: events.onCommand,
+      });
+      this.#doors.push(server);
+      others.push(server);
+    }
+    this.#sub = await openSub(settings, shared, events);
+    if (this.#sub !== undefined) others.push(received(this.#sub));
+    this.#doors.push(this.clients, this.requests);
+  }
+
+  /** Everything is open: what comes is taken from now on. */
+  start(): void {
+    for (const one of this.#doors) one.start();
   }
 
   /** Publishers may come. */
@@ -236,34 +274,23 @@ async function openPull(
   return [pull];
 }
 
-/** What tools and PUB publishers connect to. */
-async function openPublic(
+/** What PUB publishers connect to. */
+async function openSub(
   settings: HandlerSettings,
   shared: { readonly log: Logger; readonly ipcFileMode?: number },
   events: HandlerSocketEvents,
-  others: { close(): Promise<void> }[],
 ): Promise<ZmqSocket | undefined> {
-  if (settings.command_spec.length > 0)
-    others.push(
-      await RpcServer.open({
-        ...shared,
-        addr: { specs: settings.command_spec, mode: "bind" },
-        answersAll: true,
-        onRequest: events.onCommand,
-      }),
-    );
   const specs = [...settings.push_in_sub_specs, ...settings.push_in_sub_spec];
   if (specs.length === 0) return undefined;
-  const sub = await ZmqSocket.open({
+  return ZmqSocket.open({
     ...shared,
     type: "sub",
     specs,
     mode: settings.push_in_sub_connect ? "connect" : "bind",
     tcpKeepAlive: settings.push_in_sub_connect,
+    isPaused: true,
     onMessage: (frames) => events.onPublished(frames),
   });
-  others.push(sub);
-  return sub;
 }
 
 function connect(specs: readonly string[]) {

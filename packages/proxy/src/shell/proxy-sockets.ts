@@ -38,6 +38,7 @@ export class ProxySockets implements EngineSockets {
   /** By slot; none where this worker is the only one. */
   readonly #siblings: readonly ZmqSocket[];
   readonly #gathering: Gathering;
+  readonly #start: () => void;
   readonly #all: readonly { close(): Promise<void> }[];
 
   private constructor(
@@ -47,6 +48,7 @@ export class ProxySockets implements EngineSockets {
     siblings: readonly ZmqSocket[],
     others: readonly { close(): Promise<void> }[],
     gathering: Gathering,
+    start: () => void,
   ) {
     this.clients = parts.clients;
     this.backends = parts.backends;
@@ -59,9 +61,10 @@ export class ProxySockets implements EngineSockets {
     this.#siblings = siblings;
     this.#all = others;
     this.#gathering = gathering;
+    this.#start = start;
   }
 
-  /** Binds what the handler connects to, then connects to the others; clients come last. */
+  /** Binds what the handler connects to, then connects to the others; nothing is taken before `start()`. */
   static async open(options: ProxySocketsOptions): Promise<ProxySockets> {
     const { instanceId, endpoints, settings, log, engine } = options;
     const mode = settings.ipc_file_mode;
@@ -81,9 +84,10 @@ export class ProxySockets implements EngineSockets {
         ...bind(specs),
         identity: instanceId,
         lingerMs: 500,
+        isPaused: true,
         onMessage: (frames) => take(frames[frames.length - 1] as Buffer),
       });
-    others.push(await router(endpoints.retry, (frame) => engine.retry(frame)));
+    const retry = await router(endpoints.retry, (frame) => engine.retry(frame));
     const controlStream = await router(endpoints.wsControlStream, (frame) =>
       engine.controlPacket(frame),
     );
@@ -92,16 +96,16 @@ export class ProxySockets implements EngineSockets {
       type: "push",
       ...bind(endpoints.wsControlInit),
     });
+    let commands: RpcServer | undefined;
     if (endpoints.proxyCommand.length > 0)
-      others.push(
-        await RpcServer.open({
-          ...shared,
-          addr: bind(endpoints.proxyCommand),
-          answersAll: true,
-          onRequest: (method, args, _from, reply) =>
-            reply(runCommand(engine, () => opened?.links(), method, args)),
-        }),
-      );
+      commands = await RpcServer.open({
+        ...shared,
+        addr: bind(endpoints.proxyCommand),
+        answersAll: true,
+        waitsForStart: true,
+        onRequest: (method, args, _from, reply) =>
+          reply(runCommand(engine, () => opened?.links(), method, args)),
+      });
     const siblings: ZmqSocket[] = [];
     for (const spec of options.siblings)
       siblings.push(
@@ -149,8 +153,9 @@ export class ProxySockets implements EngineSockets {
       onPacket: (packet) => engine.packet(packet),
     });
     others.push(clients, backends, inspectCalls, acceptCalls, controlInit, controlStream);
-    others.push(zhttpTargets);
+    others.push(zhttpTargets, retry);
     if (internal !== undefined) others.push(internal);
+    if (commands !== undefined) others.push(commands);
     opened = new ProxySockets(
       { clients, backends, internal, zhttpTargets, inspectCalls, acceptCalls },
       controlInit,
@@ -158,12 +163,17 @@ export class ProxySockets implements EngineSockets {
       siblings,
       others,
       gathering,
+      () => {
+        for (const one of [retry, controlStream]) one.resume();
+        for (const one of [commands, internal, backends, clients]) one?.start();
+      },
     );
-    // The engine knows them all by then.
-    setImmediate(() => {
-      for (const one of [internal, backends, clients]) one?.start();
-    });
     return opened;
+  }
+
+  /** Everything is open that is needed to deal with what comes: it is taken from now on. */
+  start(): void {
+    this.#start();
   }
 
   /** How many processes there are at the other ends. */

@@ -30,6 +30,8 @@ export class RpcServer {
     readonly log: Logger;
     /** Tools ask over REQ sockets, often without an id, and wait: a request without one is answered too. */
     readonly answersAll?: boolean;
+    /** Requests wait until `start()`, where others of the owner have yet to be opened. */
+    readonly waitsForStart?: boolean;
     readonly onRequest: OnRequest;
   }): Promise<RpcServer> {
     const server = new RpcServer(
@@ -42,10 +44,15 @@ export class RpcServer {
       ...options.addr,
       ...(options.ipcFileMode === undefined ? {} : { ipcFileMode: options.ipcFileMode }),
       lingerMs: 500,
+      isPaused: options.waitsForStart ?? false,
       log: options.log,
       onMessage: (frames) => server.#received(frames),
     });
     return server;
+  }
+
+  start(): void {
+    this.#socket.resume();
   }
 
   close(): Promise<void> {
