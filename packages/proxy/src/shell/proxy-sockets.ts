@@ -72,7 +72,12 @@ export class ProxySockets implements EngineSockets {
     const bind = (specs: readonly string[]) => ({ specs, mode: "bind" as const });
     const connect = (specs: readonly string[]) => ({ specs, mode: "connect" as const });
     const call = (specs: readonly string[]) =>
-      RpcClient.open({ ...shared, addr: bind(specs), timeoutMs: HANDLER_TIMEOUT_MS });
+      RpcClient.open({
+        ...shared,
+        addr: bind(specs),
+        timeoutMs: HANDLER_TIMEOUT_MS,
+        batches: options.batchFrames,
+      });
     const others: { close(): Promise<void> }[] = [];
     let opened: ProxySockets | undefined;
     const inspectCalls = await call(endpoints.inspect);

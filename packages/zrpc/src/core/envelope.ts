@@ -36,6 +36,35 @@ export function encodeRequest(request: {
   return encode({ id: request.id, from: request.from, method: request.method, args: request.args });
 }
 
+/** Limit: requests or responses in one frame; what stands behind them is not looked at. */
+export const RPC_BATCH_MAX = 16;
+const BATCH = 0x42; // B
+const COLON = 0x3a;
+
+/** Several requests, or several responses, as one frame: `B`, then one after the other. */
+export function joinFrames(frames: readonly Buffer[]): Buffer {
+  return Buffer.concat([Buffer.of(BATCH), ...frames]);
+}
+
+/** What `joinFrames` was given, as views; any other frame by itself. What is not whole is the last. */
+export function splitFrame(frame: Buffer): Buffer[] {
+  if (frame[0] !== BATCH) return [frame];
+  const frames: Buffer[] = [];
+  for (let at = 1; at < frame.length; ) {
+    let end = at;
+    let bytes = 0;
+    for (; end < frame.length && frame[end] !== COLON; end += 1)
+      bytes = bytes * 10 + (frame[end] as number) - 0x30;
+    end += bytes + 2;
+    // Whoever decodes it says what is wrong with it.
+    if (!(end > at && end <= frame.length)) end = frame.length;
+    if (frames.length === RPC_BATCH_MAX - 1) end = frame.length; // Limit: RPC_BATCH_MAX
+    frames.push(frame.subarray(at, end));
+    at = end;
+  }
+  return frames;
+}
+
 export function decodeRequest(frame: Uint8Array): Result<RpcRequest> {
   const decoded = decode(frame);
   if (!decoded.ok) return decoded;

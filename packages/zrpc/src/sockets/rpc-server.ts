@@ -1,7 +1,13 @@
 import type { Logger } from "@pushpin/log";
 import { decode, type TnetMap } from "@pushpin/tnetstrings";
 import { ZmqSocket } from "@pushpin/zmq";
-import { decodeRequest, encodeResponse, type RpcReply } from "../core/envelope.ts";
+import {
+  decodeRequest,
+  encodeResponse,
+  joinFrames,
+  type RpcReply,
+  splitFrame,
+} from "../core/envelope.ts";
 
 export type OnRequest = (
   method: string,
@@ -63,6 +69,24 @@ export class RpcServer {
     const frame = frames[frames.length - 1];
     if (frame === undefined || frames.length < 2) return;
     const envelope = frames.slice(0, -1);
+    const requests = splitFrame(frame);
+    if (requests.length === 1) {
+      this.#request(requests[0] as Buffer, (answer) => this.#socket.send([...envelope, answer]));
+      return;
+    }
+    // Whoever asks several things at once takes several answers at once; what takes longer comes by itself.
+    let answers: Buffer[] | undefined = [];
+    for (const one of requests)
+      this.#request(one, (answer) => {
+        if (answers === undefined) this.#socket.send([...envelope, answer]);
+        else answers.push(answer);
+      });
+    if (answers.length > 0)
+      this.#socket.send([...envelope, answers.length === 1 ? (answers[0] as Buffer) : joinFrames(answers)]);
+    answers = undefined;
+  }
+
+  #request(frame: Buffer, send: (answer: Buffer) => void): void {
     const decoded = decodeRequest(frame);
     if (!decoded.ok) {
       this.malformed += 1;
@@ -72,17 +96,12 @@ export class RpcServer {
       });
       const map = decode(frame);
       const id = map.ok && map.value instanceof Map ? map.value.get("id") : undefined;
-      if (typeof id === "string")
-        this.#socket.send([
-          ...envelope,
-          encodeResponse(id, { success: false, condition: "bad-request" }),
-        ]);
+      if (typeof id === "string") send(encodeResponse(id, { success: false, condition: "bad-request" }));
       return;
     }
     const { id, method, args, from } = decoded.value;
     this.#onRequest(method, args, from, (reply) => {
-      if (id !== undefined || this.#answersAll)
-        this.#socket.send([...envelope, encodeResponse(id, reply)]);
+      if (id !== undefined || this.#answersAll) send(encodeResponse(id, reply));
     });
   }
 }
