@@ -278,15 +278,19 @@ export class ZmqSocket {
 }
 
 /**
- * The same message with a last part of some hundred bytes as a text, where all of them are ASCII. A lent
+ * The same message with parts of some hundred bytes as texts, where all of them are ASCII. A lent
  * buffer is given back when it has been written: for that ZeroMQ's thread wakes ours once more, before it writes.
  * A text the binding copies, and nobody is woken.
  */
 function asText(frames: Frames): string | Frames | (string | Uint8Array)[] {
   if (!Array.isArray(frames)) return textOf(frames);
-  const last = frames[frames.length - 1] as Uint8Array;
-  const text = textOf(last);
-  return text === last ? frames : [...frames.slice(0, -1), text];
+  let texts: (string | Uint8Array)[] | undefined;
+  for (let i = 0; i < frames.length; i += 1) {
+    const part = frames[i] as Uint8Array;
+    const text = textOf(part);
+    if (text !== part) (texts ??= [...frames])[i] = text;
+  }
+  return texts ?? frames;
 }
 
 function textOf(part: Uint8Array): string | Uint8Array {

@@ -24,6 +24,14 @@ export class OutputJoin {
   }
 }
 
+/** A part from this on is not joined to others: they are written as they are, in one call. Unit: bytes. */
+const LARGE_MIN_BYTES = 16_384;
+
+/** Whether there is a part whose copying would cost more than a write in several parts. */
+export function hasLarge(parts: readonly Part[]): boolean {
+  return parts.some((one) => one.length >= LARGE_MIN_BYTES && typeof one !== "string");
+}
+
 function sameParts(a: readonly Part[], b: readonly Part[]): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i += 1) if (a[i] !== b[i]) return false;

@@ -10,7 +10,7 @@ import {
 import type { WheelNode } from "@pushpin/clock";
 import { BAD_HANDSHAKE, negotiateDeflate } from "@pushpin/websocket";
 import { Packet, type Session } from "@pushpin/zhttp";
-import type { Part } from "../core/output-join.ts";
+import { hasLarge, type Part } from "../core/output-join.ts";
 import type { Activity } from "./activity.ts";
 import type { Engine } from "./engine.ts";
 import { HttpExchange } from "./http-exchange.ts";
@@ -465,25 +465,33 @@ export class ClientConnection {
   flush(): void {
     this.#isDirty = false;
     if (this.#isClosed) return;
-    const out = this.#outParts === undefined ? this.#out : this.#engine.join(this.#outParts);
+    const parts = this.#outParts;
+    const isSplit = parts !== undefined && hasLarge(parts);
+    const out = parts === undefined || isSplit ? this.#out : this.#engine.join(parts);
     this.#out = "";
     this.#outParts = undefined;
     const { socket } = this;
+    if (this.#isClosing && socket.writableEnded) return;
+    if (isSplit) {
+      socket.cork();
+      for (const part of parts) this.#writeNow(part);
+      socket.uncork();
+    } else this.#writeNow(out);
     if (this.#isClosing) {
-      if (socket.writableEnded) return;
-      if (typeof out === "string") socket.end(out, "latin1");
-      else socket.end(out);
+      socket.end();
       if (socket.writableLength > 0) socket.once("finish", onFinish);
       return;
-    }
-    if (out.length > 0) {
-      if (typeof out === "string") socket.write(out, "latin1");
-      else socket.write(out);
     }
     const waiting = socket.writableLength;
     if (waiting > 0 && !this.#waitsForWrite) this.rearm();
     // Limit: client_write_buffer_max
     if (waiting <= this.#engine.settings.writeBufferMaxBytes) this.#activity?.written();
+  }
+
+  #writeNow(out: Part): void {
+    if (out.length === 0) return;
+    if (typeof out === "string") this.socket.write(out, "latin1");
+    else this.socket.write(out);
   }
 
   /** The socket has taken everything. */

@@ -265,7 +265,7 @@ export class HttpExchange implements Activity {
     switch (this.#framing) {
       case "chunked":
         if (body.length > 0) {
-          if (shared === undefined) connection.write(frameChunk(body));
+          if (shared === undefined) this.#writeChunk(body);
           else connection.writeShared(shared.chunk(body));
         }
         if (!packet.more) connection.write("0\r\n\r\n");
@@ -290,6 +290,17 @@ export class HttpExchange implements Activity {
     if (packet.more) return;
     if (this.#framing === "length" && this.#responseLeft > 0) connection.abort(false);
     else connection.exchangeDone(this.#isPersistent);
+  }
+
+  #writeChunk(body: string | Uint8Array): void {
+    const connection = this.#connection;
+    if (typeof body === "string") {
+      connection.write(frameChunk(body));
+      return;
+    }
+    connection.write(`${body.length.toString(16)}\r\n`);
+    connection.write(toBuffer(body));
+    connection.write("\r\n");
   }
 
   #writeBody(body: string | Uint8Array, shared: SharedFrames | undefined): void {

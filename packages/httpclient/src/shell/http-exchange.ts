@@ -1,6 +1,6 @@
 import type { Timer } from "@pushpin/clock";
 import { getHeader, isIdempotent } from "@pushpin/http";
-import { concatBytes, fromUtf8, toBuffer } from "@pushpin/tnetstrings";
+import { type Bytes, concatBytes, fromUtf8, toBuffer } from "@pushpin/tnetstrings";
 import { INITIAL_CREDITS, type Packet, type Session } from "@pushpin/zhttp";
 import {
   type Condition,
@@ -19,6 +19,8 @@ import { UploadBody } from "./upload-body.ts";
 const REDIRECT_BODY_MAX_BYTES = 65_536;
 /** Limit: repeats of a request that a backend has not begun with; then it fails. Unit: repeats. */
 const REPEATS_MAX = 2;
+/** What came in one turn is joined up to this; longer bodies go on as they came, piece by piece. Unit: bytes. */
+const JOINED_MAX_BYTES = 16_384;
 const TRUNCATED: Condition = "undefined-condition";
 
 interface Head {
@@ -48,6 +50,8 @@ export class HttpExchange implements Exchange, ResponseHandler {
   #connection: Connection | undefined;
   #repeats = 0;
   #upload: UploadBody | undefined;
+  /** Bytes of it that the backend has taken, and the proxy does not know of yet. */
+  #ungranted = 0;
   #abort: ((error: Error) => void) | undefined;
   #resume: (() => void) | undefined;
   #head: Head | undefined;
@@ -320,15 +324,29 @@ export class HttpExchange implements Exchange, ResponseHandler {
   readonly #onTaken = (bytes: number): void => {
     if (this.#isOver) return;
     this.progressMs = this.#engine.nowMs;
-    this.session.grant(bytes);
+    this.#ungranted += bytes;
+    // In halves of what was granted first, so that small pieces cost no packet each.
+    if (this.session.inCredits > INITIAL_CREDITS / 2) return;
+    this.session.grant(this.#ungranted);
+    this.#ungranted = 0;
     this.#engine.pump(this);
   };
 
   #deliver(more: boolean): void {
     const pieces = this.#pieces;
-    const body = pieces.length === 0 ? "" : concatBytes(pieces);
+    const isSmall = this.#pieceBytes <= JOINED_MAX_BYTES;
     if (pieces.length > 0) this.#pieces = [];
     this.#pieceBytes = 0;
+    if (pieces.length <= 1 || isSmall) {
+      this.#give(pieces.length === 0 ? "" : concatBytes(pieces), more);
+      return;
+    }
+    // A packet more costs less than a copy.
+    const last = pieces.length - 1;
+    for (let i = 0; i <= last; i += 1) this.#give(pieces[i] as Buffer, more || i < last);
+  }
+
+  #give(body: Bytes, more: boolean): void {
     if (!this.#headSent) {
       this.#headSent = true;
       this.session.respond(this.#head as Head, body, more);

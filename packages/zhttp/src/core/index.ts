@@ -9,7 +9,7 @@ export {
 } from "./keep-alive-schedule.ts";
 export { ANCHOR_MAX_BYTES, ID_LIST_MAX, type IdEntry, Packet, type PacketType } from "./packet.ts";
 export { decodeFrame, decodePacket, PACKET_HEADERS_MAX } from "./packet-decoder.ts";
-export { encodePacket, writePacket } from "./packet-encoder.ts";
+export { encodePacket, PART_MIN_BYTES, writePacket } from "./packet-encoder.ts";
 export { isSuccessor, peerRestarted, Predecessors } from "./predecessors.ts";
 export {
   type Reclaimed,

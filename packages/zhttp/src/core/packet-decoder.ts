@@ -34,7 +34,9 @@ class Malformed extends Error {}
 export function decodePacket(frame: Uint8Array, start = 0, end = frame.length): Result<Packet> {
   if (frame[start] !== 0x54) return fail("packet does not start with 'T'");
   try {
-    return ok(decodeElement(asBuffer(frame), start + 1, end).packet);
+    const { packet } = decodeElement(asBuffer(frame), start + 1, end);
+    if (bodySize >= 0) return fail("body-size: no part for the body");
+    return ok(packet);
   } catch (error) {
     if (error instanceof Malformed) return fail(error.message);
     throw error;
@@ -43,13 +45,16 @@ export function decodePacket(frame: Uint8Array, start = 0, end = frame.length): 
 
 /**
  * Decodes a whole frame: `T` and one packet, or `B` and packets one after the other. Packets
- * before a malformed one are still delivered.
+ * before a malformed one are still delivered. `parts` from `nextPart` on are the bodies of those packets that
+ * have only a size; they become views, and all of them must be used.
  */
 export function decodeFrame(
   frame: Uint8Array,
   start: number,
   onPacket: (packet: Packet) => void,
   onError: (error: string) => void,
+  parts: readonly Uint8Array[] = NO_PARTS,
+  nextPart = 0,
 ): void {
   const letter = frame[start];
   if (letter !== 0x54 && letter !== 0x42) {
@@ -58,10 +63,15 @@ export function decodeFrame(
   }
   const buffer = asBuffer(frame);
   let at = start + 1;
+  let part = nextPart;
   do {
     let element: { packet: Packet; end: number };
     try {
       element = decodeElement(buffer, at, frame.length);
+      if (bodySize >= 0) {
+        element.packet.body = bodyOf(element.packet, parts[part]);
+        part += 1;
+      }
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       onError(error.message);
@@ -70,6 +80,19 @@ export function decodeFrame(
     at = element.end;
     onPacket(element.packet);
   } while (letter === 0x42 && at < frame.length);
+  if (part < parts.length) onError("a part that is no packet's body");
+}
+
+const NO_PARTS: readonly Uint8Array[] = [];
+
+/** Of the packet decoded last, the size of a body that is a part of its own; -1: it has none. */
+let bodySize = -1;
+
+function bodyOf(packet: Packet, part: Uint8Array | undefined): Uint8Array {
+  if (part === undefined) throw malformed("body-size: no part for the body");
+  if (part.length !== bodySize) throw malformed("body-size: not that of the part");
+  if (packet.body.length > 0) throw malformed("body-size: there is a body, too");
+  return part;
 }
 
 function asBuffer(frame: Uint8Array): Buffer {
@@ -93,6 +116,7 @@ function decodeElement(frame: Buffer, start: number, end: number): { packet: Pac
   if (to >= end) throw new Malformed("truncated packet");
   if (frame[to] !== CLOSE_MAP) throw new Malformed("packet is not a map");
   const packet = new Packet();
+  bodySize = -1;
   if (length <= SCAN_AS_TEXT_MAX_BYTES) decodeText(packet, frame.toString("latin1", from, to));
   else decodeLarge(packet, frame, from, to);
   return { packet, end: to + 1 };
@@ -177,6 +201,8 @@ function setField(
     case 0x62: // b
       if (matches(keys, keyStart, keyLength, "body"))
         packet.body = bytesValue("body", text, from, to, type);
+      else if (matches(keys, keyStart, keyLength, "body-size"))
+        bodySize = integerValue("body-size", text, from, to, type);
       return;
     case 0x63: // c
       if (matches(keys, keyStart, keyLength, "credits"))

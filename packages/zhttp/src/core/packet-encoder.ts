@@ -15,12 +15,28 @@ export function encodePacket(packet: Packet): Buffer {
   return writer.take();
 }
 
-/** The tnetstring alone, without a letter in front; several of them make a `B` frame. */
-export function writePacket(writer: ByteWriter, packet: Packet): void {
+/**
+ * Limit: a shorter body stands in its frame; this and longer ones go as a part of their own to peers that
+ * take such, and so are not copied. Unit: bytes.
+ */
+export const PART_MIN_BYTES = 8192;
+
+/**
+ * The tnetstring alone, without a letter in front; several of them make a `B` frame. With `parts` a large body is
+ * added there, and the packet names its size only (docs/wire/batches.md).
+ */
+export function writePacket(writer: ByteWriter, packet: Packet, parts?: Uint8Array[]): void {
   const head = encodeFields(packet);
   const body = packet.body;
   if (body.length === 0) {
     writer.add(`${lengthPrefix(head.length)}${head}}`);
+    return;
+  }
+  // Limit: PART_MIN_BYTES
+  if (parts !== undefined && typeof body !== "string" && body.length >= PART_MIN_BYTES) {
+    const size = `9:body-size,${encodeInteger(body.length)}`;
+    writer.add(`${lengthPrefix(head.length + size.length)}${head}${size}}`);
+    parts.push(body);
     return;
   }
   const bodyHead = `4:body,${lengthPrefix(body.length)}`;

@@ -1,7 +1,7 @@
 import { ByteWriter, encode } from "@pushpin/tnetstrings";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeFrame, decodePacket, encodePacket, Packet, writePacket } from "./index.ts";
+import { decodeFrame, decodePacket, encodePacket, Packet, PART_MIN_BYTES, writePacket } from "./index.ts";
 
 const bytes = fc.uint8Array({ maxLength: 60 }).map((one) => Buffer.from(one).toString("latin1"));
 const nonEmpty = fc
@@ -85,6 +85,108 @@ describe("given any packet", () => {
       (error) => ids.push(error),
     );
     expect(ids).toEqual(["a", "b", "c"]);
+  });
+});
+
+/** What comes of a frame and the parts behind it: bodies as text, and errors. */
+function taken(frame: Uint8Array, parts: Uint8Array[]): { packets: Packet[]; errors: string[] } {
+  const packets: Packet[] = [];
+  const errors: string[] = [];
+  decodeFrame(
+    frame,
+    0,
+    (packet) => packets.push(packet),
+    (error) => errors.push(error),
+    parts,
+  );
+  return { packets, errors };
+}
+
+describe("given a receiver that takes bodies as parts", () => {
+  const large = (fill: string) => Buffer.alloc(PART_MIN_BYTES, fill);
+  const frameOf = (bodies: (string | Uint8Array)[]) => {
+    const writer = new ByteWriter();
+    const parts: Uint8Array[] = [];
+    writer.add("B");
+    for (const [seq, body] of bodies.entries())
+      writePacket(writer, Object.assign(new Packet(), { from: "p", id: "x", seq, body }), parts);
+    return { frame: writer.take(), parts };
+  };
+
+  test("when large and small bodies are mixed, then only the large ones are parts, as they were, and all come in order", () => {
+    const bodies = ["a", large("b"), "", Buffer.alloc(PART_MIN_BYTES - 1, "c"), large("d")];
+    const { frame, parts } = frameOf(bodies);
+    expect(parts).toEqual([bodies[1], bodies[4]]);
+    expect(parts[0]).toBe(bodies[1]);
+    const { packets, errors } = taken(frame, parts);
+    expect(errors).toEqual([]);
+    expect(packets.map(({ seq }) => seq)).toEqual([0, 1, 2, 3, 4]);
+    for (const [i, { body }] of packets.entries())
+      expect(Buffer.from(body as string, "latin1").equals(Buffer.from(bodies[i] as string, "latin1"))).toBe(true);
+    expect(packets[4]?.body).toBe(bodies[4]);
+  });
+
+  test("when any packets are written with parts and read, then they are the same", () => {
+    fc.assert(
+      fc.property(fc.array(packets, { minLength: 1, maxLength: 5 }), (sent) => {
+        const writer = new ByteWriter();
+        const parts: Uint8Array[] = [];
+        writer.add("B");
+        for (const one of sent) writePacket(writer, one, parts);
+        expect(parts).toHaveLength(sent.filter(({ body }) => typeof body !== "string").length);
+        const { packets: back, errors } = taken(writer.take(), parts);
+        expect(errors).toEqual([]);
+        expect(back.map((one) => encodePacket(one))).toEqual(sent.map((one) => encodePacket(one as Packet)));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test.each([
+    ["a part is missing", 1, "body-size: no part for the body"],
+    ["there is a part too many", 3, "a part that is no packet's body"],
+  ])("when %s, then the packets before it count, and it is an error", (_what, count, error) => {
+    const { frame } = frameOf([large("a"), large("b")]);
+    const parts = Array.from({ length: count }, () => large("x"));
+    const { packets, errors } = taken(frame, parts);
+    expect(packets).toHaveLength(Math.min(count, 2));
+    expect(errors).toEqual([error]);
+  });
+
+  test.each([
+    ["the part has another size", "T36:4:from,1:p,2:id,1:x,9:body-size,1:4#}", "body-size: not that of the part"],
+    ["the body is there as well", "T46:4:from,1:p,2:id,1:x,9:body-size,1:5#4:body,1:b,}", "body-size: there is a body, too"],
+    ["the size is no number", "T36:4:from,1:p,2:id,1:x,9:body-size,1:x#}", "body-size: bad integer"],
+    ["the size is negative", "T37:4:from,1:p,2:id,1:x,9:body-size,2:-5#}", "body-size: bad integer"],
+    ["the size is a text", "T36:4:from,1:p,2:id,1:x,9:body-size,1:5!}", "body-size: wrong type"],
+    ["nothing asks for a part", "T18:4:from,1:p,2:id,1:x,}", "a part that is no packet's body"],
+  ])("when %s, then that is an error", (_what, text, error) => {
+    const map = text.slice(text.indexOf(":") + 1, -1);
+    const { errors } = taken(Buffer.from(`T${map.length}:${map}}`), [Buffer.from("hello")]);
+    expect(errors).toEqual([error]);
+  });
+
+  test("when a packet by itself has only a size, then it is refused", () => {
+    const { frame } = frameOf([large("a")]);
+    frame[0] = 0x54;
+    expect(decodePacket(frame)).toEqual({ ok: false, error: "body-size: no part for the body" });
+  });
+
+  test("when frames with parts are mutated, then none throws, and every outcome is a packet or an error", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(300), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+        fc.nat(3),
+        (changes, count) => {
+          const { frame, parts } = frameOf([large("a"), "b", large("c")]);
+          for (const [at, byte] of changes) frame[at % frame.length] = byte;
+          const { packets, errors } = taken(frame, [...parts, ...parts].slice(0, count));
+          expect(packets.length + errors.length).toBeGreaterThan(0);
+          expect(errors.length).toBeLessThan(2);
+        },
+      ),
+      { numRuns: 2000 },
+    );
   });
 });
 

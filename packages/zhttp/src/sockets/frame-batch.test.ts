@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { decodeFrame, Packet } from "../core/index.ts";
-import { BATCH_PACKETS_MAX, FlushTurn, FrameBatch } from "./frame-batch.ts";
+import { decodeFrame, Packet, PART_MIN_BYTES } from "../core/index.ts";
+import { BATCH_BYTES_MAX, BATCH_PACKETS_MAX, FlushTurn, FrameBatch } from "./frame-batch.ts";
 
 /** A turn with one batch; `frames` are the ids in each frame that went out. */
 function given() {
@@ -20,6 +20,63 @@ function given() {
   };
   return { turn, frames, add };
 }
+
+/** Bodies of each message that goes out: those in the frame, and how many parts are behind it. */
+function givenParts(takesParts: boolean, isSingle = false) {
+  const messages: { bodies: number[]; parts: number }[] = [];
+  const batch = new FrameBatch({
+    address: "",
+    isSingle,
+    takesParts: () => takesParts,
+    send: (frame, parts) => {
+      const bodies: number[] = [];
+      decodeFrame(frame, 0, ({ body }) => bodies.push(body.length), expect.unreachable, parts);
+      messages.push({ bodies, parts: parts.length });
+    },
+  });
+  const add = (...sizes: number[]) => {
+    for (const size of sizes)
+      batch.add(Object.assign(new Packet(), { from: "a", id: "b", body: Buffer.alloc(size) }));
+  };
+  return { batch, messages, add };
+}
+
+describe("given packets with large bodies", () => {
+  const LARGE = PART_MIN_BYTES;
+
+  test("when the receiver takes them as parts, then they stay in order with others in one message", () => {
+    const { batch, messages, add } = givenParts(true);
+    add(1, LARGE, 2, LARGE);
+    batch.flush();
+    add(3);
+    batch.flush();
+    expect(messages).toEqual([
+      { bodies: [1, LARGE, 2, LARGE], parts: 2 },
+      { bodies: [3], parts: 0 },
+    ]);
+  });
+
+  test("when parts fill the message, then it goes out", () => {
+    const { messages, add } = givenParts(true);
+    const half = BATCH_BYTES_MAX / 2 - 500;
+    add(half, half);
+    expect(messages).toEqual([]);
+    add(1000);
+    expect(messages).toEqual([
+      { bodies: [half, half, 1000], parts: 2 },
+    ]);
+  });
+
+  test.each([
+    ["the receiver does not take parts", false, false],
+    ["each packet has a frame of its own", true, true],
+  ])("when %s, then there are none", (_what, takesParts, isSingle) => {
+    const { batch, messages, add } = givenParts(takesParts, isSingle);
+    add(LARGE);
+    batch.flush();
+    expect(messages).toEqual([{ bodies: [LARGE], parts: 0 }]);
+  });
+});
 
 const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
 

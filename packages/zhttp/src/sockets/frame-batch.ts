@@ -1,6 +1,6 @@
 import { ByteWriter } from "@pushpin/tnetstrings";
 import type { Packet } from "../core/packet.ts";
-import { writePacket } from "../core/packet-encoder.ts";
+import { PART_MIN_BYTES, writePacket } from "../core/packet-encoder.ts";
 import { TurnLoad } from "./turn-load.ts";
 
 /** A frame goes out at 16 packets, 64 KB or the end of the event-loop turn; larger batches make packets travel in convoys. */
@@ -10,26 +10,35 @@ export const BATCH_BYTES_MAX = 65_536;
 export interface FrameBatchOptions {
   /** Stands in front of the letter: empty, or the topic of a PUB with its blank. */
   readonly address: string;
-  readonly send: (frame: Buffer) => void;
+  /** `parts`: bodies, which go behind the frame, and must not be changed any more. */
+  readonly send: (frame: Buffer, parts: readonly Uint8Array[]) => void;
+  /** Whether the receiver takes large bodies as parts of their own. */
+  readonly takesParts?: () => boolean;
   /** One more packet at the end of a frame. */
   readonly last?: () => Packet | undefined;
   /** A `T` frame for each packet, at once, as the original sends them. */
   readonly isSingle: boolean;
 }
 
+const NO_PARTS: readonly Uint8Array[] = [];
+
 /** Packets for one receiver, collected into one `B` frame. */
 export class FrameBatch {
   readonly #address: string;
   readonly #isSingle: boolean;
   readonly #writer = new ByteWriter();
-  readonly #send: (frame: Buffer) => void;
+  readonly #send: (frame: Buffer, parts: readonly Uint8Array[]) => void;
+  readonly #takesParts: () => boolean;
   readonly #last: (() => Packet | undefined) | undefined;
   #count = 0;
+  #parts: Uint8Array[] | undefined;
+  #partBytes = 0;
 
   constructor(options: FrameBatchOptions) {
     this.#address = options.address;
     this.#last = options.last;
     this.#send = options.send;
+    this.#takesParts = options.takesParts ?? takesNone;
     this.#isSingle = options.isSingle;
   }
 
@@ -45,9 +54,23 @@ export class FrameBatch {
       return;
     }
     if (this.#count === 0) this.#writer.add(`${this.#address}B`);
-    writePacket(this.#writer, packet);
+    this.#write(packet);
     this.#count += 1;
-    if (this.#count >= BATCH_PACKETS_MAX || this.#writer.length >= BATCH_BYTES_MAX) this.flush();
+    const bytes = this.#writer.length + this.#partBytes;
+    if (this.#count >= BATCH_PACKETS_MAX || bytes >= BATCH_BYTES_MAX) this.flush();
+  }
+
+  #write(packet: Packet): void {
+    const { body } = packet;
+    // Limit: PART_MIN_BYTES
+    if (body.length < PART_MIN_BYTES || !this.#takesParts()) {
+      writePacket(this.#writer, packet);
+      return;
+    }
+    this.#parts ??= [];
+    const before = this.#parts.length;
+    writePacket(this.#writer, packet, this.#parts);
+    if (this.#parts.length > before) this.#partBytes += body.length;
   }
 
   flush(): void {
@@ -55,15 +78,20 @@ export class FrameBatch {
     this.#count = 0;
     const last = this.#last?.();
     if (last !== undefined) writePacket(this.#writer, last);
-    this.#send(this.#writer.take());
+    const parts = this.#parts ?? NO_PARTS;
+    this.#parts = undefined;
+    this.#partBytes = 0;
+    this.#send(this.#writer.take(), parts);
   }
 
   #single(packet: Packet): void {
     this.#writer.add(`${this.#address}T`);
     writePacket(this.#writer, packet);
-    this.#send(this.#writer.take());
+    this.#send(this.#writer.take(), NO_PARTS);
   }
 }
+
+const takesNone = (): boolean => false;
 
 /**
  * The batches that have something to send; all are flushed at the end of the event-loop turn. While turns bring one packet each,

@@ -1,4 +1,4 @@
-import { detach } from "@pushpin/tnetstrings";
+import { detach, type Tnet } from "@pushpin/tnetstrings";
 import type { Logger } from "@pushpin/log";
 import { ZmqSocket } from "@pushpin/zmq";
 import { Packet } from "../core/packet.ts";
@@ -6,7 +6,7 @@ import { SeenItems } from "../core/seen-items.ts";
 import { decodeFrame } from "../core/packet-decoder.ts";
 import { encodePacket } from "../core/packet-encoder.ts";
 import { FlushTurn, FrameBatch } from "./frame-batch.ts";
-import { BATCH_TOPIC, BatchPeers } from "./peers.ts";
+import { BATCH_TOPIC, BatchPeers, frameIndex, PARTS_KEY } from "./peers.ts";
 
 export interface SocketAddress {
   readonly specs: readonly string[];
@@ -57,6 +57,8 @@ export class InitiatorSockets {
   readonly #options: InitiatorSocketsOptions;
   readonly #turn = new FlushTurn();
   readonly #peers = new BatchPeers();
+  /** Responders that take large bodies as parts of their own. */
+  readonly #partPeers = new BatchPeers();
   readonly #batches = new Map<string, FrameBatch>();
   readonly #firstBatch: FrameBatch | undefined;
   #held: Packet[] | undefined;
@@ -68,7 +70,7 @@ export class InitiatorSockets {
   private constructor(options: InitiatorSocketsOptions) {
     this.#options = options;
     if (options.batchFirst)
-      this.#firstBatch = this.#makeBatch((frame) => this.#push.send(frame));
+      this.#firstBatch = new FrameBatch({ ...this.#batchOptions, send: (frame) => this.#push.send(frame) });
   }
 
   static async open(options: InitiatorSocketsOptions): Promise<InitiatorSockets> {
@@ -88,7 +90,7 @@ export class InitiatorSockets {
       },
       subscribe: [`${instanceId} `, `${BATCH_TOPIC}${instanceId}`],
       isPaused: true,
-      onMessage: (frames) => sockets.#received(frames[0], instanceId.length + 1),
+      onMessage: (frames) => sockets.#received(frames, 0, instanceId.length + 1),
     });
     sockets.#stream = await ZmqSocket.open({
       ...shared,
@@ -98,7 +100,7 @@ export class InitiatorSockets {
       lingerMs: 500,
       ...(options.identityOnStream === false ? {} : { identity: instanceId }),
       isPaused: true,
-      onMessage: (frames) => sockets.#received(frames[frames.length - 1], 0),
+      onMessage: (frames) => sockets.#received(frames, frameIndex(frames), 0),
       onUnroutable: (frames) =>
         options.onUnroutable?.(Buffer.from(frames[0] ?? EMPTY).toString("latin1")),
     });
@@ -166,26 +168,31 @@ export class InitiatorSockets {
 
   #openBatch(to: string): FrameBatch {
     const address = Buffer.from(to, "latin1");
-    const batch = this.#makeBatch((frame) => this.#stream.send([address, EMPTY, frame]));
+    const batch = new FrameBatch({
+      ...this.#batchOptions,
+      takesParts: () => this.#partPeers.has(to),
+      send: (frame, parts) => this.#stream.send([address, EMPTY, frame, ...parts]),
+    });
     if (this.#batches.size >= 1024) this.#batches.clear();
     this.#batches.set(to, batch);
     return batch;
   }
 
-  #makeBatch(send: (frame: Buffer) => void): FrameBatch {
-    return new FrameBatch({ address: "", send, isSingle: this.#options.batchFrames === false });
+  get #batchOptions() {
+    return { address: "", isSingle: this.#options.batchFrames === false };
   }
 
-  #received(frame: Buffer | undefined, start: number): void {
+  #received(frames: readonly Buffer[], index: number, start: number): void {
+    const frame = frames[index];
     if (frame === undefined) return;
-    decodeFrame(frame, start, this.#onPacket, this.#onMalformed);
+    decodeFrame(frame, start, this.#onPacket, this.#onMalformed, frames, index + 1);
   }
 
   readonly #seen = new SeenItems();
 
   readonly #onPacket = (packet: Packet): void => {
     if (packet.batch || packet.type === "takeover") this.#peers.add(packet.from);
-    if (packet.type === "takeover") this.#takeover(packet.from);
+    if (packet.type === "takeover") this.#takeover(packet);
     else if (packet.type === "leaving") this.#holdBack();
     else if (packet.type === "sync") this.#confirm(packet);
     else this.#options.onPacket(packet);
@@ -225,13 +232,15 @@ export class InitiatorSockets {
   }
 
   /** The successor is answered when it has everything, so that it knows when to open its doors. */
-  #takeover(successor: string): void {
+  #takeover({ from: successor, ext }: Packet): void {
+    if (ext?.get(PARTS_KEY) === true) this.#partPeers.add(successor);
     this.#options.onTakeover?.(successor);
     const packet = new Packet();
     packet.type = "takeover";
     packet.from = this.#options.instanceId;
+    packet.ext = new Map<string, Tnet>([[PARTS_KEY, true]]);
     const ids = this.#seen.of(successor, performance.now());
-    if (ids.length > 0) packet.ext = new Map([["ids", ids]]);
+    if (ids.length > 0) packet.ext.set("ids", ids);
     this.send(successor, packet);
     this.#letGo();
   }

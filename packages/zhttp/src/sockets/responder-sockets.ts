@@ -6,7 +6,7 @@ import { encodePacket } from "../core/packet-encoder.ts";
 import { FlushTurn, FrameBatch } from "./frame-batch.ts";
 import type { Gathering } from "./gathering.ts";
 import type { SocketAddress } from "./initiator-sockets.ts";
-import { BATCH_TOPIC, BatchPeers } from "./peers.ts";
+import { BATCH_TOPIC, BatchPeers, frameIndex, PARTS_KEY } from "./peers.ts";
 
 export interface ResponderSocketsOptions {
   readonly instanceId: string;
@@ -58,6 +58,8 @@ export class ResponderSockets {
   readonly #options: ResponderSocketsOptions;
   readonly #turn = new FlushTurn();
   readonly #peers = new BatchPeers();
+  /** Initiators that take large bodies as parts of their own. */
+  readonly #partPeers = new BatchPeers();
   readonly #pubBatches = new Map<string, FrameBatch>();
   readonly #routerBatches = new Map<string, FrameBatch>();
   /** Topics seen by the XPUB. */
@@ -105,7 +107,7 @@ export class ResponderSockets {
       immediate: options.stream.mode === "connect",
       lingerMs: 500,
       isPaused: true,
-      onMessage: (frames) => sockets.#received(frames[frames.length - 1], sockets.#followUp),
+      onMessage: (frames) => sockets.#received(frames, frameIndex(frames), sockets.#followUp),
       onUnroutable: ([to]) => {
         if (to !== undefined) sockets.#announceLater(Buffer.from(to).toString("latin1"));
       },
@@ -117,7 +119,7 @@ export class ResponderSockets {
         ...options.pull,
         receiveHwm: 100,
         isPaused: true,
-        onMessage: (frames) => sockets.#received(frames[0], options.onFirst),
+        onMessage: (frames) => sockets.#received(frames, 0, options.onFirst),
       });
     }
     // Whoever waits for us has us then: answers to packets may go out at once.
@@ -267,16 +269,18 @@ export class ResponderSockets {
   #openBatch(batches: Map<string, FrameBatch>, to: string, viaRouter: boolean): FrameBatch {
     const address = Buffer.from(to, "latin1");
     const mark = this.#markOnce();
-    const batch = viaRouter
-      ? this.#makeBatch("", mark, (frame) => this.#stream.send([address, EMPTY, frame]))
-      : this.#makeBatch(`${to} `, mark, (frame) => this.#pub.send(frame));
+    const batch = new FrameBatch({
+      address: viaRouter ? "" : `${to} `,
+      send: viaRouter
+        ? (frame, parts) => this.#stream.send([address, EMPTY, frame, ...parts])
+        : (frame, parts) => this.#pub.send(parts.length === 0 ? frame : [frame, ...parts]),
+      takesParts: () => this.#partPeers.has(to),
+      last: mark,
+      isSingle: this.#options.batchFrames === false,
+    });
     if (batches.size >= 1024) batches.clear();
     batches.set(to, batch);
     return batch;
-  }
-
-  #makeBatch(address: string, last: () => Packet | undefined, send: (frame: Buffer) => void) {
-    return new FrameBatch({ address, send, last, isSingle: this.#options.batchFrames === false });
   }
 
   #subscription(topic: string, present: boolean): void {
@@ -329,6 +333,7 @@ export class ResponderSockets {
     const packet = new Packet();
     packet.type = "takeover";
     packet.from = this.#options.instanceId;
+    packet.ext = new Map([[PARTS_KEY, true]]);
     this.#stream.send([Buffer.from(peer, "latin1"), EMPTY, encodePacket(packet)]);
   }
 
@@ -349,7 +354,8 @@ export class ResponderSockets {
     this.send(from, packet, false);
   }
 
-  #received(frame: Buffer | undefined, deliver: (packet: Packet) => void): void {
+  #received(frames: readonly Buffer[], index: number, deliver: (packet: Packet) => void): void {
+    const frame = frames[index];
     if (frame === undefined) return;
     decodeFrame(
       frame,
@@ -371,6 +377,7 @@ export class ResponderSockets {
         this.#announcing.delete(packet.from);
         this.#reach(packet.from);
         this.#options.gathering?.complete(packet.from);
+        if (packet.ext?.get(PARTS_KEY) === true) this.#partPeers.add(packet.from);
         const ids = packet.ext?.get("ids");
         this.#options.onHandedOver?.(
           packet.from,
@@ -381,6 +388,8 @@ export class ResponderSockets {
         this.malformed += 1;
         this.#options.log.warn("malformed packet dropped", { error, dropped: this.malformed });
       },
+      frames,
+      index + 1,
     );
   }
 }

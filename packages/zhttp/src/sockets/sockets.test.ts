@@ -111,6 +111,115 @@ describe.each([
   });
 });
 
+describe.each([true, false])("given both ends of ours after the start, batches: %s", (batchFrames) => {
+  test("when bodies are large and small, then each arrives whole and in order by every way", async () => {
+    const { initiator, responder, firsts, follows, answers } = await pair(false, batchFrames);
+    responder.announce();
+    // It comes by the same way as the answer to the announcement, behind it.
+    const large = (seq: number) => Buffer.alloc(seq % 3 === 0 ? 100 : 20_000 + seq, `${seq}`);
+    initiator.sendFirst(packet({ from: "cm-1", id: "0", seq: 0, batch: true, body: large(1) }));
+    expect((await firsts.next()).body).toEqual(large(1));
+    for (let seq = 0; seq < 40; seq += 1) {
+      responder.send("cm-1", packet({ from: "px-1", id: "0", seq, body: large(seq), batch: true }), false);
+      expect(textOf(await answers.next())).toBe(`${seq} ${large(seq).toString()}`);
+    }
+    for (let seq = 1; seq < 40; seq += 1)
+      initiator.send("px-1", packet({ from: "cm-1", id: "0", seq, body: large(seq) }));
+    for (let seq = 1; seq < 40; seq += 1)
+      expect(textOf(await follows.next())).toBe(`${seq} ${large(seq).toString()}`);
+    for (let seq = 0; seq < 40; seq += 1)
+      responder.send("cm-1", packet({ from: "px-1", id: "0", seq, body: large(seq) }), true);
+    for (let seq = 0; seq < 40; seq += 1)
+      expect(textOf(await answers.next())).toBe(`${seq} ${large(seq).toString()}`);
+    expect(initiator.malformed + responder.malformed).toBe(0);
+  });
+});
+
+function textOf({ seq, body }: Packet): string {
+  return `${seq} ${Buffer.from(body as string, "latin1").toString()}`;
+}
+
+describe("given an initiator that answers our announcement", () => {
+  /** Sockets of an initiator, and what comes by its SUB. */
+  async function given(ext: Packet["ext"]) {
+    const messages: Buffer[][] = [];
+    let arrived = () => {};
+    const sub = await ZmqSocket.open({
+      ...at("in", "bind"),
+      type: "sub",
+      log,
+      subscribe: ["cm-1 ", "batch cm-1"],
+      onMessage: (one) => {
+        messages.push(one);
+        arrived();
+      },
+    });
+    const stream = await ZmqSocket.open({
+      ...at("out-stream", "bind"),
+      type: "router",
+      identity: "cm-1",
+      log,
+      onMessage: ([from]) => {
+        const back = encodePacket(packet({ type: "takeover", from: "cm-1", ext }));
+        stream.send([from as Buffer, Buffer.alloc(0), back]);
+      },
+    });
+    open.push(sub, stream);
+    let handedOver = () => {};
+    const done = new Promise<void>((resolve) => {
+      handedOver = resolve;
+    });
+    const follows = new Inbox();
+    const responder = await ResponderSockets.open({
+      instanceId: "px-1",
+      stream: at("out-stream", "connect"),
+      pub: at("in", "connect"),
+      log,
+      onFirst: () => {},
+      onPacket: follows.take,
+      onHandedOver: () => handedOver(),
+    });
+    open.push(responder);
+    responder.announce();
+    await done;
+    const answered = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    responder.send("cm-1", packet({ from: "px-1", id: "a", body: Buffer.alloc(10_000) }), false);
+    await answered;
+    const send = (...parts: Buffer[]) =>
+      stream.send([Buffer.from("px-1"), Buffer.alloc(0), ...parts]);
+    return { message: messages[0], responder, follows, send };
+  }
+
+  test("when it says that it takes parts, then a large body is one, behind the packet with its size", async () => {
+    const { message } = await given(new Map([["parts", true]]));
+    expect(message?.[0]?.toString()).toBe("cm-1 B43:4:from,4:px-1,2:id,1:a,9:body-size,5:10000#}");
+    expect(message?.slice(1)).toEqual([Buffer.alloc(10_000)]);
+  });
+
+  test("when it only takes batches, then the body stands in the frame", async () => {
+    const { message } = await given(undefined);
+    expect(message).toHaveLength(1);
+    expect(message?.[0]?.toString("latin1", 0, 6)).toBe("cm-1 B");
+  });
+
+  test("when a part is missing or one too many, then that is counted, and the next packet is read", async () => {
+    const { responder, follows, send } = await given(undefined);
+    const head = Buffer.from("T39:4:from,4:cm-1,2:id,1:a,9:body-size,1:5#}");
+    const body = Buffer.from("hello");
+    const whole = encodePacket(packet({ from: "cm-1", id: "b" }));
+    send(head);
+    send(head, body, body);
+    send(whole, body);
+    send(head, Buffer.from("hell"));
+    send(head, body);
+    const packets = [await follows.next(), await follows.next(), await follows.next()];
+    expect(packets.map(({ id, body: got }) => `${id} ${got.toString()}`)).toEqual(["a hello", "b ", "a hello"]);
+    expect(responder.malformed).toBe(4);
+  });
+});
+
 describe("given an initiator of ours that has just started", () => {
   test("when its request comes before the way back is open, then the answer waits for that", async () => {
     const push = await ZmqSocket.open({ ...at("out", "bind"), type: "push", log });

@@ -535,6 +535,8 @@ export class HttpRelay implements ClientListener, BackendListener {
     if (this.#ungrantedUp === 0 || backend === undefined) return;
     if (backend.queuedBytes > INITIAL_CREDITS / 2) return;
     const { session } = this.#first;
+    // In halves of what it was granted first: a packet for each piece costs as much as the piece.
+    if (session.inCredits > INITIAL_CREDITS / 2) return;
     session.grant(this.#ungrantedUp);
     this.#ungrantedUp = 0;
     this.#ports.pump(session);
@@ -544,6 +546,7 @@ export class HttpRelay implements ClientListener, BackendListener {
   #grantDown(): void {
     const backend = this.#backend?.session;
     if (this.#ungrantedDown === 0 || backend === undefined || backend.ended) return;
+    if (backend.inCredits > INITIAL_CREDITS / 2) return; // in halves, as above
     for (const { session } of this.#clients)
       if (session.queuedBytes > INITIAL_CREDITS / 2) return;
     backend.grant(this.#ungrantedDown);
