@@ -11,6 +11,11 @@ import type { Service } from "./services.ts";
 const ACCEPTS_PER_TURN = 8;
 /** Limit: descriptors of listening sockets for one process; many sockets get fewer each, and at least one. Unit: descriptors. */
 const DESCRIPTORS_MAX = 512;
+/**
+ * Limit: copies of the control port's socket for threads of the handler, each of which closes the one it was given;
+ * when they are used up, the handler goes on without a thread. Unit: descriptors.
+ */
+const CONTROL_COPIES_MAX = 4;
 
 /**
  * The sockets children inherit, opened when the first of them starts: by systemd if it gave us any
@@ -64,13 +69,17 @@ export class ListenerSet {
   }
 }
 
-/** Each socket so many times as clients of it are to be taken at once. */
+/** Each socket so many times as clients of it are to be taken at once, or threads may need one of their own. */
 function copied(listeners: readonly HandedListener[], service: Service): readonly HandedListener[] {
-  if (service !== "connmgr") return listeners;
+  if (service !== "connmgr" && service !== "handler") return listeners;
   // Limit: DESCRIPTORS_MAX
-  const each = Math.max(1, Math.min(ACCEPTS_PER_TURN, Math.floor(DESCRIPTORS_MAX / listeners.length)));
-  return listeners.flatMap(({ name, fd }) =>
-    // Limit: ACCEPTS_PER_TURN
+  const room = Math.floor(DESCRIPTORS_MAX / listeners.length);
+  // Limit: ACCEPTS_PER_TURN, CONTROL_COPIES_MAX
+  const wanted = service === "connmgr" ? ACCEPTS_PER_TURN : 1 + CONTROL_COPIES_MAX;
+  const each = Math.max(1, Math.min(wanted, room));
+  // There is one control port.
+  const used = service === "connmgr" ? listeners : listeners.slice(0, 1);
+  return used.flatMap(({ name, fd }) =>
     Array.from({ length: each }, (_, i) => ({ name: i === 0 ? name : copyName(name, i), fd })),
   );
 }

@@ -1,6 +1,7 @@
 import {
   endpoints,
   globalSettings,
+  groupCopies,
   type HandlerSettings,
   handlerSettings,
   requireEndpoints,
@@ -9,7 +10,7 @@ import { type DaemonContext, type DaemonHandle, runDaemon, untilQuiet } from "@p
 import type { Logger } from "@pushpin/log";
 import { StatsRecorder } from "@pushpin/stats";
 import { MetricsServer, parseMetricsAddress, StatsPublisher } from "@pushpin/stats/sockets";
-import { ControlServer } from "./shell/control-server.ts";
+import { ControlPort } from "./shell/control-port.ts";
 import { Engine } from "./shell/engine.ts";
 import { HandlerSockets } from "./shell/handler-sockets.ts";
 
@@ -60,12 +61,12 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   if (publisher?.isWanted("conn")) sockets.followProxyConnections(true);
   const metrics = await openMetrics(settings, stats, log);
   // The port last: who can reach it can publish.
-  const fd = listeners.get("control");
+  const [fd, ...copies] = groupCopies(listeners).find(({ name }) => name === "control")?.fds ?? [];
   const port = settings.push_in_http_port;
   const control =
     fd === undefined && port < 0
       ? undefined
-      : await ControlServer.open({
+      : await ControlPort.open({
           listen:
             fd === undefined
               ? {
@@ -73,6 +74,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
                   port: port === 0 ? 0 : port + config.portOffset,
                 }
               : { fd },
+          copies,
           limits: {
             headerMaxBytes: settings.push_in_http_max_headers_size,
             bodyMaxBytes: settings.push_in_http_max_body_size,

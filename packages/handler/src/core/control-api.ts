@@ -27,20 +27,15 @@ const HEALTH = new Set(["/livez", "/readyz"]);
 const NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json.";
 
 /**
- * Answers one request of the HTTP control port (handler.md 7.3). `run` is the work itself, to be
- * done after the answer was sent: it never says "delivered". Where `isKept`, the answer is to be sent when
- * `run` calls back.
+ * What a request is answered. `run` is the work itself, to be done after the answer was sent: it never says
+ * "delivered". `later` begins the work, and gives the answer when that is done.
  */
-export function answerControl(
-  request: ControlRequest,
-  target: ControlTarget,
-):
-  | {
-      readonly response: ControlResponse;
-      readonly run?: (done?: () => void) => void;
-      readonly isKept?: boolean;
-    }
-  | { readonly later: (respond: (response: ControlResponse) => void) => void } {
+export type ControlAnswer =
+  | { readonly response: ControlResponse; readonly run?: () => void }
+  | { readonly later: (respond: (response: ControlResponse) => void) => void };
+
+/** Answers one request of the HTTP control port (handler.md 7.3). */
+export function answerControl(request: ControlRequest, target: ControlTarget): ControlAnswer {
   const format = chooseFormat(request.headers);
   if (format === undefined) return { response: text(406, NOT_ACCEPTABLE) };
   const { target: path } = request;
@@ -72,11 +67,8 @@ export function answerControl(
       if (request.method !== "POST") return { response: notAllowed(request.method) };
       const items = parsePublishBody(request.body);
       if (!items.ok) return { response: text(400, items.error) };
-      return {
-        response: done(format, "Published"),
-        run: (kept) => target.publish(items.value, kept),
-        isKept: true,
-      };
+      const response = done(format, "Published");
+      return { later: (respond) => target.publish(items.value, () => respond(response)) };
     }
     case "/recover":
       if (request.method !== "POST") return { response: notAllowed(request.method) };

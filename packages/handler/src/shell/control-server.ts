@@ -1,16 +1,17 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "@pushpin/log";
-import { answerControl, type ControlTarget } from "../core/control-api.ts";
+import type { ControlAnswer } from "../core/control-api.ts";
 import {
   ControlExchange,
   type ControlLimits,
+  type ControlRequest,
   type ControlResponse,
   type ControlStep,
 } from "../core/control-exchange.ts";
 
-/** Limit: connections at once; more wait in the backlog. */
+/** Limit: connections of a thread at once; more wait in the backlog. */
 export const CONTROL_CONNECTIONS_MAX = 128;
-/** Limit: open connections up to which one is kept for another request; beyond, each answer is the last. */
+/** Limit: open connections of a thread up to which one is kept for another request; beyond, each answer is the last. */
 export const CONTROL_KEPT_MAX = 64;
 /** A client that has not sent its whole request by then is cut. */
 const REQUEST_TIMEOUT_MS = 60_000;
@@ -18,7 +19,8 @@ const REQUEST_TIMEOUT_MS = 60_000;
 const IDLE_TIMEOUT_MS = 60_000;
 /** After the answer, what the client still sends is read and dropped for this long. */
 const LINGER_MS = 2000;
-const SWEEP_MS = 500;
+/** Between looks at all connections, while there are any. */
+export const SWEEP_MS = 500;
 /** Limit: time for publishers who have begun when the process is replaced; then they are cut. Unit: ms. */
 const LEAVE_MAX_MS = 5000;
 /** What was sent before has been read after this. */
@@ -32,8 +34,10 @@ export type ControlListen =
 interface ControlOptions {
   readonly listen: ControlListen;
   readonly limits: ControlLimits;
-  readonly target: ControlTarget;
-  readonly log: Logger;
+  readonly answer: (request: ControlRequest) => ControlAnswer;
+  readonly log: Pick<Logger, "info" | "warn">;
+  /** Told how many connections have ended since the last time. */
+  readonly onSweep?: (ended: number) => void;
 }
 
 interface Connection {
@@ -46,16 +50,14 @@ export class ControlServer {
   readonly #server: Server;
   readonly #options: ControlOptions;
   readonly #connections = new Map<Socket, Connection>();
-  readonly #sweep: NodeJS.Timeout;
+  #sweep: NodeJS.Timeout | undefined;
+  #ended = 0;
   /** Of those over the limit, which wait. */
   readonly #waiting = new Set<Socket>();
 
   private constructor(server: Server, options: ControlOptions) {
     this.#server = server;
     this.#options = options;
-    // One timer for all: connections come by the thousand.
-    this.#sweep = setInterval(() => this.#cutLate(), SWEEP_MS);
-    this.#sweep.unref();
     // The same functions for every connection; they know it by `this`.
     const control = this;
     const onData = function (this: Socket, bytes: Buffer) {
@@ -71,6 +73,8 @@ export class ControlServer {
       control.#closed(this);
     };
     server.on("connection", (socket) => {
+      // One timer for all: connections come by the thousand.
+      this.#sweep ??= setInterval(this.#look, SWEEP_MS).unref();
       this.#connections.set(socket, {
         exchange: new ControlExchange(options.limits),
         dueMs: performance.now() + REQUEST_TIMEOUT_MS,
@@ -135,13 +139,21 @@ export class ControlServer {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
-  #cutLate(): void {
+  readonly #look = (): void => {
     const nowMs = performance.now();
     for (const [socket, { dueMs }] of this.#connections) if (dueMs <= nowMs) socket.destroy();
-  }
+    const ended = this.#ended;
+    this.#ended = 0;
+    this.#options.onSweep?.(ended);
+    if (ended > 0 || this.#connections.size > 0) return;
+    // Nothing to look at until somebody comes.
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
+  };
 
   #closed(socket: Socket): void {
     this.#connections.delete(socket);
+    this.#ended += 1;
     if (this.#waiting.size === 0) return;
     this.#waiting.delete(socket);
     const [next] = this.#waiting;
@@ -169,44 +181,33 @@ export class ControlServer {
       } else if (step.send !== undefined) socket.write(step.send, "latin1");
       return;
     }
-    const answer = answerControl(step.request, this.#options.target);
-    if ("later" in answer) {
-      socket.pause();
-      answer.later((response) => {
-        if (socket.destroyed) return;
-        socket.resume();
-        this.#respond(socket, connection, response, false);
-      });
-      return;
-    }
-    const { response, run } = answer;
-    if (answer.isKept === true && run !== undefined)
-      this.#respondAfter(socket, connection, response, run);
-    else this.#respond(socket, connection, response, connection.exchange.isWhole, run);
+    const answer = this.#options.answer(step.request);
+    if ("later" in answer) this.#respondLater(socket, connection, answer.later);
+    else this.#respond(socket, connection, answer.response, connection.exchange.isWhole, answer.run);
   }
 
   /** Many are answered at once, as nobody listens: only for others reading stops. */
-  #respondAfter(
+  #respondLater(
     socket: Socket,
     connection: Connection,
-    response: ControlResponse,
-    run: (done: () => void) => void,
+    later: (respond: (response: ControlResponse) => void) => void,
   ): void {
-    let state: "running" | "waiting" | "done" = "running";
-    const respond = () => {
+    let isWaiting = false;
+    let early: ControlResponse | undefined;
+    const respond = (response: ControlResponse) => {
       const { isWhole } = connection.exchange;
       // What came behind it may be a request that has to wait in its turn.
       if (!isWhole) socket.resume();
       this.#respond(socket, connection, response, isWhole);
       if (isWhole && !socket.destroyed) socket.resume();
     };
-    run(() => {
-      if (state === "waiting" && !socket.destroyed) respond();
-      state = "done";
+    later((response) => {
+      if (!isWaiting) early = response;
+      else if (!socket.destroyed) respond(response);
     });
-    if (isDone(state)) respond();
+    if (early !== undefined) respond(early);
     else {
-      state = "waiting";
+      isWaiting = true;
       socket.pause();
     }
   }
@@ -250,8 +251,4 @@ export class ControlServer {
     run?.();
     this.#step(socket, connection, exchange.next());
   }
-}
-
-function isDone(state: string): boolean {
-  return state === "done";
 }
