@@ -109,9 +109,8 @@ describe("given the control port", () => {
       while (!isOver) {
         const { socket, text, ended } = await open();
         socket.on("error", () => {});
-        const isClosed = once(socket, "close");
         socket.write(request("y;", ""));
-        await Promise.race([isClosed, until("an answer", () => ended())]);
+        await until("an answer, or the end of who was asked", () => ended() || socket.destroyed);
         if (text().includes("Published")) answered += 1;
         socket.destroy();
       }
