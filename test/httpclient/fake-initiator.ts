@@ -169,6 +169,7 @@ export class FakeInitiator {
       },
     });
     await present;
+    responder.announce();
     return new FakeInitiator(engine, sessions, responder, initiator, directory);
   }
 

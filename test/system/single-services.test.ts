@@ -270,7 +270,8 @@ describe("given a handler that is asked for its health", () => {
     const alone = await readiness();
     expect(alone).toMatch(/^503 not ready\nhandler: ok\nproxy: 0 of 1 answer\n/);
     expect(alone).toMatch(/^connmgr: not connected to the handler$/m);
-    for (const name of ["proxy", "connmgr"] as const) await start(name);
+    await start("proxy");
+    const manager = await start("connmgr");
     await until("all but one", async () => {
       const text = await readiness();
       return /^503 not ready\nhandler: ok\nproxy: ok\nconnmgr: ok\nhttpclient: not connected/.test(text);
@@ -283,6 +284,12 @@ describe("given a handler that is asked for its health", () => {
     );
     await start("httpclient");
     await until("all to be ready again", async () => (await readiness()).startsWith("200 ready\n"));
+    manager.child.kill("SIGKILL");
+    await until("its absence to be seen", async () =>
+      (await readiness()).includes("connmgr: not connected to the handler"),
+    );
+    await start("connmgr");
+    await until("all to be ready at last", async () => (await readiness()).startsWith("200 ready\n"));
   });
 });
 

@@ -56,7 +56,7 @@ async function start({ config, log, clock, instanceId }: DaemonContext): Promise
       if (fresh !== undefined) engine.configure(limitsOf(fresh.read(httpclientSettings)));
     },
     async leave() {
-      sockets.leave();
+      await sockets.leave();
       await untilQuiet(() => engine.openExchanges().every((one) => one.session.kind === "websocket"));
       await sockets.close();
     },

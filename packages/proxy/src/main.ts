@@ -105,8 +105,8 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
       if (routes.length === 0) file.load();
     },
     async leave() {
-      sockets?.clients.leave();
       engine.leave();
+      await sockets?.clients.leave();
       await untilQuiet(() => engine.isQuiet);
       await Promise.all([sockets?.close(), publisher?.close()]);
     },

@@ -40,6 +40,13 @@ export interface InitiatorSocketsOptions {
 }
 
 const EMPTY = Buffer.alloc(0);
+/**
+ * Limit: follow-ups that wait for the way to one responder that has just started; then the newest is dropped, and its
+ * session fails. Unit: packets.
+ */
+export const HELD_FOLLOW_UPS_MAX = 10_000;
+/** Limit: time they wait for its announcement; then they are sent, whether anybody gets them or not. Unit: ms. */
+export const HELD_FOLLOW_UPS_MAX_MS = 10_000;
 /** Limit: first packets held back for a successor that is about to come; more go to whoever is there. */
 export const HELD_FIRST_MAX = 10_000;
 /** Limit: time they are held back for it; then they go to whoever is there. Unit: ms. */
@@ -61,6 +68,11 @@ export class InitiatorSockets {
   readonly #partPeers = new BatchPeers();
   readonly #batches = new Map<string, FrameBatch>();
   readonly #firstBatch: FrameBatch | undefined;
+  /** Responders that can be reached over the stream: something has come from them that way. */
+  readonly #reachable = new BatchPeers();
+  /** Follow-ups to those that cannot yet. */
+  readonly #followUps = new Map<string, Packet[]>();
+  readonly #followUpTimers = new Set<NodeJS.Timeout>();
   #held: Packet[] | undefined;
   #heldTimer: NodeJS.Timeout | undefined;
   #push!: ZmqSocket;
@@ -90,7 +102,7 @@ export class InitiatorSockets {
       },
       subscribe: [`${instanceId} `, `${BATCH_TOPIC}${instanceId}`],
       isPaused: true,
-      onMessage: (frames) => sockets.#received(frames, 0, instanceId.length + 1),
+      onMessage: (frames) => sockets.#received(frames, 0, instanceId.length + 1, sockets.#onPacket),
     });
     sockets.#stream = await ZmqSocket.open({
       ...shared,
@@ -100,7 +112,8 @@ export class InitiatorSockets {
       lingerMs: 500,
       ...(options.identityOnStream === false ? {} : { identity: instanceId }),
       isPaused: true,
-      onMessage: (frames) => sockets.#received(frames, frameIndex(frames), 0),
+      onMessage: (frames) =>
+        sockets.#received(frames, frameIndex(frames), 0, sockets.#onStreamPacket),
       onUnroutable: (frames) =>
         options.onUnroutable?.(Buffer.from(frames[0] ?? EMPTY).toString("latin1")),
     });
@@ -152,18 +165,55 @@ export class InitiatorSockets {
 
   /** A follow-up to the owner of the session. */
   send(to: string, packet: Packet): void {
+    const batch = this.#batches.get(to);
+    if (batch !== undefined) {
+      this.#turn.add(batch, packet);
+      return;
+    }
     if (!this.#peers.has(to)) {
       this.#stream.send([Buffer.from(to, "latin1"), EMPTY, encodePacket(packet)]);
       return;
     }
-    const batch = this.#batches.get(to) ?? this.#openBatch(to);
-    this.#turn.add(batch, packet);
+    if (this.#options.stream.mode === "connect" && !this.#reachable.has(to)) {
+      this.#hold(to, packet);
+      return;
+    }
+    this.#turn.add(this.#openBatch(to), packet);
   }
 
   async close(): Promise<void> {
     this.#letGo();
+    for (const timer of this.#followUpTimers) clearTimeout(timer);
+    for (const to of [...this.#followUps.keys()]) this.#reach(to);
     this.#turn.flush();
     await Promise.all([this.#push.close(), this.#stream.close(), this.#sub.close()]);
+  }
+
+  /**
+   * A responder of ours that has just started answers before our ROUTER is connected to it, and a ROUTER drops
+   * what it cannot route: what we say waits for the announcement, which comes by that way.
+   */
+  #hold(to: string, packet: Packet): void {
+    const held = this.#followUps.get(to);
+    if (held !== undefined) {
+      if (held.length < HELD_FOLLOW_UPS_MAX) held.push(packet); // Limit: HELD_FOLLOW_UPS_MAX
+      return;
+    }
+    const name = detach(to);
+    this.#followUps.set(name, [packet]);
+    const timer = setTimeout(() => {
+      this.#followUpTimers.delete(timer);
+      this.#reach(name);
+    }, HELD_FOLLOW_UPS_MAX_MS); // Limit: HELD_FOLLOW_UPS_MAX_MS
+    this.#followUpTimers.add(timer);
+  }
+
+  #reach(peer: string): void {
+    this.#reachable.add(peer);
+    const held = this.#followUps.get(peer);
+    if (held === undefined) return;
+    this.#followUps.delete(peer);
+    for (const packet of held) this.send(peer, packet);
   }
 
   #openBatch(to: string): FrameBatch {
@@ -182,18 +232,29 @@ export class InitiatorSockets {
     return { address: "", isSingle: this.#options.batchFrames === false };
   }
 
-  #received(frames: readonly Buffer[], index: number, start: number): void {
+  #received(
+    frames: readonly Buffer[],
+    index: number,
+    start: number,
+    take: (packet: Packet) => void,
+  ): void {
     const frame = frames[index];
     if (frame === undefined) return;
-    decodeFrame(frame, start, this.#onPacket, this.#onMalformed, frames, index + 1);
+    decodeFrame(frame, start, take, this.#onMalformed, frames, index + 1);
   }
 
   readonly #seen = new SeenItems();
 
+  readonly #onStreamPacket = (packet: Packet): void => {
+    if (this.#options.stream.mode === "connect" && !this.#reachable.has(packet.from))
+      this.#reach(packet.from);
+    this.#onPacket(packet);
+  };
+
   readonly #onPacket = (packet: Packet): void => {
     if (packet.batch || packet.type === "takeover") this.#peers.add(packet.from);
     if (packet.type === "takeover") this.#takeover(packet);
-    else if (packet.type === "leaving") this.#holdBack();
+    else if (packet.type === "leaving") this.#holdBack(packet.from);
     else if (packet.type === "sync") this.#confirm(packet);
     else this.#options.onPacket(packet);
   };
@@ -214,14 +275,23 @@ export class InitiatorSockets {
     this.#batches.get(from)?.flush();
   }
 
-  /** A responder leaves, its successor is about to come: first packets wait for it, up to a while. */
-  #holdBack(): void {
+  /**
+   * A responder leaves, its successor is about to come: first packets wait for it, up to a while. It is told so behind
+   * those that were sent before.
+   */
+  #holdBack(responder: string): void {
     if (this.#held === undefined) {
       this.#held = [];
       this.epoch += 1;
     }
     clearTimeout(this.#heldTimer);
     this.#heldTimer = setTimeout(() => this.#letGo(), HELD_MAX_MS); // Limit: HELD_MAX_MS
+    const packet = new Packet();
+    packet.type = "leaving";
+    packet.from = this.#options.instanceId;
+    this.#turn.flush();
+    this.send(responder, packet);
+    this.#turn.flush();
   }
 
   #letGo(): void {

@@ -41,6 +41,8 @@ const EMPTY = Buffer.alloc(0);
 /** Limit: packets that wait until the way to one initiator is open. */
 export const HELD_PACKETS_MAX = 10_000;
 const ANNOUNCE_AGAIN_MS = 10;
+/** Limit: time one that leaves waits for initiators to say that they send it nothing new; then it goes. Unit: ms. */
+export const LEAVE_ANSWERS_MAX_MS = 3000;
 /** An initiator the way to which is not open by then is not coming. */
 const HELD_FOR_MS = 10_000;
 
@@ -73,6 +75,11 @@ export class ResponderSockets {
   #heldTimer: NodeJS.Timeout | undefined;
   /** Initiators that have not answered our announcement. */
   readonly #announcing = new Set<string>();
+  /** Those of them that are about to be told once more. */
+  readonly #announceTimers = new Map<string, NodeJS.Timeout>();
+  /** Initiators that may still send us first packets, though we leave. */
+  readonly #sending = new Set<string>();
+  #allHaveLeft: () => void = () => {};
   #isAnnounced = false;
   #isClosed = false;
   #pull: ZmqSocket | undefined;
@@ -95,6 +102,8 @@ export class ResponderSockets {
       ...shared,
       type: "xpub",
       ...options.pub,
+      // A connecting XPUB otherwise never hears that a subscriber has gone.
+      immediate: options.pub.mode === "connect",
       lingerMs: 500,
       onSubscription: (topic, present) => sockets.#subscription(topic, present),
     });
@@ -193,15 +202,29 @@ export class ResponderSockets {
     for (const id of this.#present) this.#greet(id);
   }
 
-  /** A successor is about to take our place: new sessions wait for it at the initiators of ours. */
-  leave(): void {
+  /**
+   * A successor is about to take our place: new sessions wait for it at the initiators of ours. Resolves when
+   * these have said so: what they sent before is on its way by then.
+   */
+  async leave(): Promise<void> {
     this.#isAnnounced = false;
     for (const id of this.#peers.all()) {
+      if (!this.#present.has(id)) continue;
       const packet = new Packet();
       packet.type = "leaving";
       packet.from = this.#options.instanceId;
-      if (this.#present.has(id)) this.send(id, packet, false);
+      this.#sending.add(id);
+      this.send(id, packet, false);
     }
+    if (this.#sending.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#allHaveLeft = resolve;
+      setTimeout(resolve, LEAVE_ANSWERS_MAX_MS).unref(); // Limit: LEAVE_ANSWERS_MAX_MS
+    });
+  }
+
+  #hasLeft(initiator: string): void {
+    if (this.#sending.delete(initiator) && this.#sending.size === 0) this.#allHaveLeft();
   }
 
   /** Stops taking new sessions; they wait at the initiator. */
@@ -217,13 +240,14 @@ export class ResponderSockets {
     this.#isClosed = true;
     this.#isAnnounced = false;
     clearTimeout(this.#heldTimer);
+    for (const timer of this.#announceTimers.values()) clearTimeout(timer);
     this.#turn.flush();
     await Promise.all([this.#pull?.close(), this.#stream.close(), this.#pub.close()]);
   }
 
   /** One of ours that is not known to be connected yet: a ROUTER drops what it cannot route. */
   #isOpening(to: string): boolean {
-    return !this.#reachable.has(to) && this.#options.stream.mode === "connect" && this.#peers.has(to);
+    return !this.#reachable.has(to) && this.#peers.has(to);
   }
 
   /** Whoever sends over the stream can be reached over it. */
@@ -288,7 +312,8 @@ export class ResponderSockets {
       if (!present) return;
       const peer = topic.slice(BATCH_TOPIC.length);
       this.#peers.add(peer);
-      if (this.#isAnnounced) this.#announceTo(peer);
+      // Otherwise its other subscription is about to come.
+      if (this.#isAnnounced && this.#present.has(peer)) this.#announceTo(peer);
       return;
     }
     const id = topic.endsWith(" ") ? topic.slice(0, -1) : topic;
@@ -300,6 +325,7 @@ export class ResponderSockets {
       this.#present.delete(id);
       this.#announcing.delete(id);
       this.#options.gathering?.gone(id);
+      this.#hasLeft(id);
     }
     this.#options.onPeer?.(id, present);
   }
@@ -339,10 +365,12 @@ export class ResponderSockets {
 
   /** The way to the initiator is not open yet. */
   #announceLater(peer: string): void {
-    if (!this.#announcing.has(peer) || this.#isClosed) return;
-    setTimeout(() => {
-      if (this.#isAnnounced && this.#present.has(peer)) this.#announceTo(peer);
+    if (!this.#announcing.has(peer) || this.#isClosed || this.#announceTimers.has(peer)) return;
+    const timer = setTimeout(() => {
+      this.#announceTimers.delete(peer);
+      if (this.#isAnnounced && this.#announcing.has(peer)) this.#announceTo(peer);
     }, ANNOUNCE_AGAIN_MS);
+    this.#announceTimers.set(peer, timer);
   }
 
   /** All that came before has been delivered. */
@@ -368,6 +396,10 @@ export class ResponderSockets {
         }
         if (packet.type === "synced") {
           this.#options.onSynced?.(packet.from, packet.seq ?? 0);
+          return;
+        }
+        if (packet.type === "leaving") {
+          this.#hasLeft(packet.from);
           return;
         }
         if (packet.type !== "takeover") {

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { memoryLog } from "@pushpin/log";
 import { encode } from "@pushpin/tnetstrings";
 import { ZmqSocket } from "@pushpin/zmq";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { decodeFrame, encodePacket, Packet } from "../core/index.ts";
-import { InitiatorSockets } from "./initiator-sockets.ts";
-import { ResponderSockets } from "./responder-sockets.ts";
+import { HELD_FOLLOW_UPS_MAX_MS, InitiatorSockets } from "./initiator-sockets.ts";
+import { LEAVE_ANSWERS_MAX_MS, ResponderSockets } from "./responder-sockets.ts";
 
 let directory: string;
 const open: { close(): Promise<void> }[] = [];
@@ -18,6 +18,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   for (const one of open.splice(0)) await one.close();
   await rm(directory, { recursive: true, force: true });
 });
@@ -76,6 +77,11 @@ async function pair(batchFirst: boolean, batchFrames = true) {
   open.push(responder);
   expect(await initiatorSeen).toBe("cm-1");
   return { initiator, responder, firsts, follows, answers };
+}
+
+/** Waits, turn by turn, also where timers are not real. */
+async function turnsUntil(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 function packet(fields: Partial<Packet>): Packet {
@@ -268,6 +274,157 @@ describe("given an initiator of ours that has just started", () => {
     });
     open.push(stream);
     expect(await inbox.next()).toMatchObject({ id: "a", code: 200 });
+  });
+});
+
+describe("given an initiator of ours one of whose subscriptions is late", () => {
+  test("when it comes after a first announcement would have been given up, then it is told all the same", async () => {
+    const sub = await ZmqSocket.open({
+      ...at("in", "bind"),
+      type: "sub",
+      log,
+      subscribe: ["batch cm-1"],
+      onMessage: () => {},
+    });
+    open.push(sub);
+    const responder = await ResponderSockets.open({
+      instanceId: "px-1",
+      stream: at("out-stream", "connect"),
+      pub: at("in", "connect"),
+      log,
+      onFirst: () => {},
+      onPacket: () => {},
+    });
+    open.push(responder);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    responder.announce();
+    await turnsUntil(() => responder.isBatchPeer("cm-1"));
+    // What cannot be routed is tried again, and again.
+    for (let i = 0; i < 10; i += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      vi.advanceTimersByTime(100);
+    }
+    vi.useRealTimers();
+    sub.subscribe("cm-1 ");
+    const inbox = new Inbox();
+    const stream = await ZmqSocket.open({
+      ...at("out-stream", "bind"),
+      type: "router",
+      identity: "cm-1",
+      log,
+      onMessage: ([, , frame]) => decodeFrame(frame as Buffer, 0, inbox.take, () => {}),
+    });
+    open.push(stream);
+    expect(await inbox.next()).toMatchObject({ type: "takeover", from: "px-1" });
+  });
+});
+
+/** An initiator that connects, as the proxy does, and a responder of ours as single sockets. */
+async function asked() {
+  const answers = new Inbox();
+  const initiator = await InitiatorSockets.open({
+    instanceId: "px-1",
+    push: at("out", "connect"),
+    stream: at("out-stream", "connect"),
+    sub: at("in", "connect"),
+    log,
+    onPacket: answers.take,
+  });
+  open.push(initiator);
+  let subscribed = () => {};
+  const isSubscribed = new Promise<void>((resolve) => {
+    subscribed = resolve;
+  });
+  const pub = await ZmqSocket.open({
+    ...at("in", "bind"),
+    type: "xpub",
+    log,
+    onSubscription: (topic) => topic === "px-1 " && subscribed(),
+  });
+  open.push(pub);
+  await isSubscribed;
+  const answer = encodePacket(packet({ from: "hc-1", id: "a", seq: 0, type: "credit", credits: 100, batch: true }));
+  pub.send(Buffer.concat([Buffer.from("px-1 "), answer]));
+  await answers.next();
+  const inbox = new Inbox();
+  const listen = async () => {
+    const stream = await ZmqSocket.open({
+      ...at("out-stream", "bind"),
+      type: "router",
+      identity: "hc-1",
+      log,
+      onMessage: ([, , frame]) => decodeFrame(frame as Buffer, 0, inbox.take, () => {}),
+    });
+    open.push(stream);
+    return stream;
+  };
+  return { initiator, inbox, listen };
+}
+
+describe("given a responder of ours that has just started, and has answered over its PUB", () => {
+  const followUp = (seq: number) => packet({ from: "px-1", id: "a", seq, body: Buffer.from(`${seq}`) });
+  const takeover = [Buffer.from("px-1"), Buffer.alloc(0), encodePacket(packet({ type: "takeover", from: "hc-1" }))];
+
+  test("when the way of follow-ups is not open yet, then they wait for its announcement, and come in order", async () => {
+    const { initiator, inbox, listen } = await asked();
+    for (const seq of [1, 2, 3]) initiator.send("hc-1", followUp(seq));
+    const stream = await listen();
+    while (!(await stream.sendIfRoutable(takeover))) await new Promise((resolve) => setImmediate(resolve));
+    for (const seq of [1, 2, 3]) expect(await inbox.next()).toMatchObject({ id: "a", seq });
+    expect(await inbox.next()).toMatchObject({ type: "takeover", from: "px-1" });
+    initiator.send("hc-1", followUp(4));
+    expect(await inbox.next()).toMatchObject({ id: "a", seq: 4 });
+  });
+
+  test("when it never announces itself, then they are sent after a while all the same", async () => {
+    const { initiator, inbox, listen } = await asked();
+    const stream = await listen();
+    // Routable, and it has said nothing.
+    const nothing = [Buffer.from("px-1"), Buffer.alloc(0), Buffer.alloc(0)];
+    while (!(await stream.sendIfRoutable(nothing))) await new Promise((resolve) => setImmediate(resolve));
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    initiator.send("hc-1", followUp(1));
+    vi.advanceTimersByTime(HELD_FOLLOW_UPS_MAX_MS);
+    expect(await inbox.next()).toMatchObject({ id: "a", seq: 1 });
+  });
+});
+
+describe("given a responder that leaves", () => {
+  test("when an initiator of ours is there, then it waits until that has sent it the last first packet", async () => {
+    const { initiator, responder, firsts } = await pair(false);
+    for (let i = 0; i < 40; i += 1) initiator.sendFirst(packet({ from: "cm-1", id: `${i}`, seq: 0 }));
+    await responder.leave();
+    initiator.sendFirst(packet({ from: "cm-1", id: "for the next one", seq: 0 }));
+    for (let i = 0; i < 40; i += 1) expect((await firsts.next()).id).toBe(`${i}`);
+  });
+
+  test("when that says nothing, or is gone, then it does not wait for ever", async () => {
+    const sub = await ZmqSocket.open({
+      ...at("in", "bind"),
+      type: "sub",
+      log,
+      subscribe: ["batch cm-1", "cm-1 "],
+      onMessage: () => {},
+    });
+    open.push(sub);
+    const responder = await ResponderSockets.open({
+      instanceId: "px-1",
+      stream: at("out-stream", "connect"),
+      pub: at("in", "connect"),
+      log,
+      onFirst: () => {},
+      onPacket: () => {},
+    });
+    open.push(responder);
+    await turnsUntil(() => responder.isPresent("cm-1") && responder.isBatchPeer("cm-1"));
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const silent = responder.leave();
+    vi.advanceTimersByTime(LEAVE_ANSWERS_MAX_MS);
+    await silent;
+    const gone = responder.leave();
+    await sub.close();
+    await gone;
+    expect(responder.isPresent("cm-1")).toBe(false);
   });
 });
 
