@@ -12,7 +12,12 @@ import {
   toByteString,
 } from "@pushpin/tnetstrings";
 import { type IdEntry, Packet } from "@pushpin/zhttp";
-import { type ControlItem, decodeControlPacket, type RetryPacket } from "@pushpin/zrpc";
+import {
+  type ControlItem,
+  decodeControlPacket,
+  decodeResponseData,
+  type RetryPacket,
+} from "@pushpin/zrpc";
 
 /** A response as the client of a connection manager sees it. */
 export interface Client {
@@ -209,14 +214,12 @@ export class HandlerRig {
   response(given: AcceptGiven): { code: number; reason: string; headers: string[]; body: string } {
     const { reply } = this.accept(given);
     if (!reply.success) throw new Error(`refused: ${JSON.stringify(reply)}`);
-    const { response } = reply.value as {
-      response: { code: number; reason: string; headers: string[][]; body: string | Uint8Array };
-    };
-    return {
-      ...response,
-      headers: response.headers.flat(),
-      body: toByteString(response.body),
-    };
+    const value = decode(encode(reply.value));
+    if (!value.ok) throw new Error(value.error);
+    const answer = (value.value as TnetMap).get("response") as TnetMap;
+    const response = decodeResponseData(answer, "response");
+    if (!response.ok) throw new Error(response.error);
+    return { ...response.value, body: toByteString(response.value.body) };
   }
 
   /** Why a response was refused. */

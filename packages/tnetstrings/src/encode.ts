@@ -3,12 +3,22 @@ import { type Bytes, toBuffer, VIEW_THRESHOLD_BYTES } from "./bytes.ts";
 /** What can be written. Absent (undefined) members of a record are left out. */
 export type TnetInput =
   | Bytes
+  | Encoded
   | number
   | boolean
   | null
   | readonly TnetInput[]
   | ReadonlyMap<string, TnetInput>
   | { readonly [key: string]: TnetInput | undefined };
+
+/** An element that is encoded already. */
+export class Encoded {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
 
 /** A frame in the making: text and views in order, joined once. */
 export class ByteWriter {
@@ -89,6 +99,7 @@ function write(value: TnetInput, viewMaxBytes: number): string {
     hasLargeView = true;
     return "";
   }
+  if (value instanceof Encoded) return value.text;
   if (value instanceof Map) {
     for (const [key, one] of value as ReadonlyMap<string, TnetInput | undefined>)
       if (one !== undefined) out += encodeByteString(key) + write(one, viewMaxBytes);
@@ -153,6 +164,10 @@ function writeBackwards(parts: Bytes[], value: TnetInput): number {
     const prefix = lengthPrefix(value.length);
     parts.push(",", value, prefix);
     return 1 + value.length + prefix.length;
+  }
+  if (value instanceof Encoded) {
+    parts.push(value.text);
+    return value.text.length;
   }
   return writeContainer(parts, value);
 }

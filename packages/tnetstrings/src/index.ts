@@ -25,6 +25,7 @@ export {
 export {
   ByteWriter,
   encode,
+  Encoded,
   encodeByteString,
   encodeText,
   lengthPrefix,

@@ -4,6 +4,7 @@ import {
   decode,
   detach,
   encode,
+  Encoded,
   encodeText,
   Fields,
   fromUtf8,
@@ -36,6 +37,13 @@ describe("given any value", () => {
       { numRuns: 500 },
     );
   });
+});
+
+test.each([10, 10_000])("given %i bytes beside an element that is encoded already, when all is encoded, then it reads as if it were not", (bytes) => {
+  const value = ["a", ["b", "c"]];
+  const view = Buffer.alloc(bytes, 0x78);
+  const plain = encode({ list: value, view });
+  expect(encode({ list: new Encoded(encodeText(value)), view })).toEqual(plain);
 });
 
 describe("given the type table of wire.md 1.1", () => {

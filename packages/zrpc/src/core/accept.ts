@@ -30,9 +30,12 @@ export interface RequestState {
   readonly userData?: Tnet;
 }
 
-export interface HttpRequestData {
+export interface HttpRequestLine {
   readonly method: string;
   readonly uri: string;
+}
+
+export interface HttpRequestData extends HttpRequestLine {
   readonly headers: string[];
   readonly body: Bytes;
 }
@@ -54,7 +57,9 @@ export interface InspectResult {
 
 export interface AcceptRequest {
   readonly requests: readonly RequestState[];
-  readonly requestData: HttpRequestData;
+  /** As sent to the backend. */
+  readonly requestData: HttpRequestLine;
+  /** As it came from the client. */
   readonly origRequestData: HttpRequestData;
   readonly inspect?: InspectResult;
   /** Absent if no backend was asked. */
@@ -82,40 +87,37 @@ export interface RetryPacket {
   readonly retrySeq?: number;
 }
 
-/** Drops members that are false or undefined: booleans are sent only when true. */
-function present(
-  record: Record<string, TnetInput | undefined>,
-): Record<string, TnetInput | undefined> {
-  const out: Record<string, TnetInput | undefined> = {};
-  for (const [key, value] of Object.entries(record))
-    if (value !== undefined && value !== false) out[key] = value;
-  return out;
+/** Booleans are sent only when true; what is undefined is left out. */
+function flag(value: boolean | undefined): true | undefined {
+  return value === true ? true : undefined;
 }
 
 export function encodeRequestState(state: RequestState): TnetInput {
-  return present({
+  return {
     rid: { sender: state.rid.sender, id: state.rid.id },
     "in-seq": state.inSeq,
     "out-seq": state.outSeq,
     "out-credits": state.outCredits,
-    https: state.https,
+    https: flag(state.https),
     "peer-address": state.peerAddress,
     "logical-peer-address": state.logicalPeerAddress,
-    debug: state.debug,
-    "is-retry": state.isRetry,
-    "auto-cross-origin": state.autoCrossOrigin,
+    debug: flag(state.debug),
+    "is-retry": flag(state.isRetry),
+    "auto-cross-origin": flag(state.autoCrossOrigin),
     "jsonp-callback": state.jsonpCallback,
-    "jsonp-extended-response": state.jsonpExtendedResponse,
+    "jsonp-extended-response": flag(state.jsonpExtendedResponse),
     "unreported-time": state.unreportedTimeMs,
     "response-code": state.responseCode,
-    "router-resp": state.routerResp,
+    "router-resp": flag(state.routerResp),
     "user-data": state.userData,
-  });
+  };
 }
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 /** Sets `key` only where there is a value, as `exactOptionalPropertyTypes` wants it. */
-function optional<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
-  return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]: V });
+function put<T, K extends keyof T>(to: T, key: K, value: T[K] | undefined): void {
+  if (value !== undefined) to[key] = value;
 }
 
 export function decodeRequestState(value: Tnet, path: string): Result<RequestState> {
@@ -123,24 +125,24 @@ export function decodeRequestState(value: Tnet, path: string): Result<RequestSta
   const fields = new Fields(value, path);
   const rid = fields.map("rid");
   const ridFields = new Fields(rid ?? new Map(), `${path}.rid`);
-  const state: RequestState = {
+  const state: Mutable<RequestState> = {
     rid: { sender: ridFields.requiredText("sender"), id: ridFields.requiredText("id") },
     inSeq: fields.requiredInteger("in-seq"),
     outSeq: fields.requiredInteger("out-seq"),
     outCredits: fields.requiredInteger("out-credits"),
-    ...optional("https", fields.boolean("https")),
-    ...optional("peerAddress", fields.text("peer-address")),
-    ...optional("logicalPeerAddress", fields.text("logical-peer-address")),
-    ...optional("debug", fields.boolean("debug")),
-    ...optional("isRetry", fields.boolean("is-retry")),
-    ...optional("autoCrossOrigin", fields.boolean("auto-cross-origin")),
-    ...optional("jsonpCallback", fields.text("jsonp-callback")),
-    ...optional("jsonpExtendedResponse", fields.boolean("jsonp-extended-response")),
-    ...optional("unreportedTimeMs", fields.integer("unreported-time")),
-    ...optional("responseCode", fields.integer("response-code")),
-    ...optional("routerResp", fields.boolean("router-resp")),
-    ...optional("userData", fields.raw("user-data")),
   };
+  put(state, "https", fields.boolean("https"));
+  put(state, "peerAddress", fields.text("peer-address"));
+  put(state, "logicalPeerAddress", fields.text("logical-peer-address"));
+  put(state, "debug", fields.boolean("debug"));
+  put(state, "isRetry", fields.boolean("is-retry"));
+  put(state, "autoCrossOrigin", fields.boolean("auto-cross-origin"));
+  put(state, "jsonpCallback", fields.text("jsonp-callback"));
+  put(state, "jsonpExtendedResponse", fields.boolean("jsonp-extended-response"));
+  put(state, "unreportedTimeMs", fields.integer("unreported-time"));
+  put(state, "responseCode", fields.integer("response-code"));
+  put(state, "routerResp", fields.boolean("router-resp"));
+  put(state, "userData", fields.raw("user-data"));
   const error = ridFields.error ?? fields.error;
   return error === undefined ? ok(state) : fail(error);
 }
@@ -154,6 +156,11 @@ export function encodeRequestData(data: HttpRequestData): TnetInput {
   };
 }
 
+/** Of the request as it was sent to the backend, the handler goes by the uri alone. */
+function encodeRequestLine(data: HttpRequestLine): TnetInput {
+  return { method: data.method, uri: data.uri };
+}
+
 export function encodeResponseData(data: HttpResponseData): TnetInput {
   return {
     code: data.code,
@@ -161,6 +168,12 @@ export function encodeResponseData(data: HttpResponseData): TnetInput {
     headers: encodePairs(data.headers),
     body: data.body,
   };
+}
+
+function decodeRequestLine(map: TnetMap, path: string): Result<HttpRequestLine> {
+  const fields = new Fields(map, path);
+  const line = { method: fields.requiredText("method"), uri: fields.requiredText("uri") };
+  return fields.error === undefined ? ok(line) : fail(fields.error);
 }
 
 function decodeRequestData(map: TnetMap, path: string): Result<HttpRequestData> {
@@ -208,39 +221,39 @@ export function decodeInspectResult(value: Tnet): Result<InspectResult> {
     if (typeof id === "string") lastIds.set(channel, id);
     else fields.fail("last-ids", "expected bytes");
   }
-  const inspect: InspectResult = {
+  const inspect: Mutable<InspectResult> = {
     noProxy: fields.requiredBoolean("no-proxy"),
-    ...optional("sharingKey", fields.text("sharing-key")),
-    ...optional("sid", fields.text("sid")),
-    ...optional("lastIds", ids === undefined ? undefined : lastIds),
-    ...optional("userData", fields.raw("user-data")),
   };
+  put(inspect, "sharingKey", fields.text("sharing-key"));
+  put(inspect, "sid", fields.text("sid"));
+  put(inspect, "lastIds", ids === undefined ? undefined : lastIds);
+  put(inspect, "userData", fields.raw("user-data"));
   return fields.error === undefined ? ok(inspect) : fail(fields.error);
 }
 
 export function encodeAcceptRequest(accept: AcceptRequest): TnetInput {
-  return present({
+  return {
     requests: accept.requests.map(encodeRequestState),
-    "request-data": encodeRequestData(accept.requestData),
+    "request-data": encodeRequestLine(accept.requestData),
     "orig-request-data": encodeRequestData(accept.origRequestData),
     inspect: accept.inspect === undefined ? undefined : encodeInspectResult(accept.inspect),
     response: accept.response === undefined ? undefined : encodeResponseData(accept.response),
     route: accept.route,
-    "separate-stats": accept.separateStats,
+    "separate-stats": flag(accept.separateStats),
     "channel-prefix": accept.channelPrefix,
     channels: accept.channels,
-    trusted: accept.trusted,
-    "use-session": accept.useSession,
-    "response-sent": accept.responseSent,
+    trusted: flag(accept.trusted),
+    "use-session": flag(accept.useSession),
+    "response-sent": flag(accept.responseSent),
     "log-level": accept.logLevel,
-  });
+  };
 }
 
 export function decodeAcceptRequest(args: TnetMap): Result<AcceptRequest> {
   const fields = new Fields(args, "accept");
   const requests = decodeRequests(fields.list("requests"), "accept");
   if (!requests.ok) return requests;
-  const requestData = decodeRequestData(
+  const requestData = decodeRequestLine(
     fields.map("request-data") ?? new Map(),
     "accept.request-data",
   );
@@ -257,24 +270,25 @@ export function decodeAcceptRequest(args: TnetMap): Result<AcceptRequest> {
   const raw = fields.raw("inspect");
   const inspect = raw === undefined ? undefined : decodeInspectResult(raw);
   if (inspect !== undefined && !inspect.ok) return inspect;
-  const accept: AcceptRequest = {
+  const accept: Mutable<AcceptRequest> = {
     requests: requests.value,
     requestData: requestData.value,
     origRequestData: origRequestData.value,
-    ...optional("response", response?.value),
-    ...optional("inspect", inspect?.value),
-    ...optional("route", fields.text("route")),
-    ...optional("separateStats", fields.boolean("separate-stats")),
-    ...optional("channelPrefix", fields.text("channel-prefix")),
-    ...optional(
-      "channels",
-      fields.list("channels")?.filter((one) => typeof one === "string"),
-    ),
-    ...optional("trusted", fields.boolean("trusted")),
-    ...optional("useSession", fields.boolean("use-session")),
-    ...optional("responseSent", fields.boolean("response-sent")),
-    ...optional("logLevel", fields.integer("log-level")),
   };
+  put(accept, "response", response?.value);
+  put(accept, "inspect", inspect?.value);
+  put(accept, "route", fields.text("route"));
+  put(accept, "separateStats", fields.boolean("separate-stats"));
+  put(accept, "channelPrefix", fields.text("channel-prefix"));
+  put(
+    accept,
+    "channels",
+    fields.list("channels")?.filter((one) => typeof one === "string"),
+  );
+  put(accept, "trusted", fields.boolean("trusted"));
+  put(accept, "useSession", fields.boolean("use-session"));
+  put(accept, "responseSent", fields.boolean("response-sent"));
+  put(accept, "logLevel", fields.integer("log-level"));
   return fields.error === undefined ? ok(accept) : fail(fields.error);
 }
 
@@ -308,13 +322,13 @@ export function decodeAcceptResult(value: Tnet): Result<AcceptResult> {
 }
 
 export function encodeRetryPacket(retry: RetryPacket): TnetInput {
-  return present({
+  return {
     requests: retry.requests.map(encodeRequestState),
     "request-data": encodeRequestData(retry.requestData),
     inspect: retry.inspect === undefined ? undefined : encodeInspectResult(retry.inspect),
     route: retry.route,
     "retry-seq": retry.retrySeq,
-  });
+  };
 }
 
 export function decodeRetryPacket(map: TnetMap): Result<RetryPacket> {
@@ -329,12 +343,12 @@ export function decodeRetryPacket(map: TnetMap): Result<RetryPacket> {
   const raw = fields.raw("inspect");
   const inspect = raw === undefined ? undefined : decodeInspectResult(raw);
   if (inspect !== undefined && !inspect.ok) return inspect;
-  const retry: RetryPacket = {
+  const retry: Mutable<RetryPacket> = {
     requests: requests.value,
     requestData: requestData.value,
-    ...optional("inspect", inspect?.value),
-    ...optional("route", fields.text("route")),
-    ...optional("retrySeq", fields.integer("retry-seq")),
   };
+  put(retry, "inspect", inspect?.value);
+  put(retry, "route", fields.text("route"));
+  put(retry, "retrySeq", fields.integer("retry-seq"));
   return fields.error === undefined ? ok(retry) : fail(fields.error);
 }

@@ -2,8 +2,11 @@ import {
   type Bytes,
   decode,
   encode,
+  encodeByteString,
+  Encoded,
   Fields,
   fail,
+  lengthPrefix,
   ok,
   type Result,
   type Tnet,
@@ -104,11 +107,13 @@ export function decodeResponse(frame: Uint8Array): Result<{ id: string; result: 
 }
 
 /** Header list of the wire: pairs; of ours: flat. */
-export function encodePairs(headers: readonly string[]): string[][] {
-  const pairs: string[][] = [];
-  for (let i = 0; i + 1 < headers.length; i += 2)
-    pairs.push([headers[i] as string, headers[i + 1] as string]);
-  return pairs;
+export function encodePairs(headers: readonly string[]): Encoded {
+  let out = "";
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const pair = encodeByteString(headers[i] as string) + encodeByteString(headers[i + 1] as string);
+    out += `${lengthPrefix(pair.length)}${pair}]`;
+  }
+  return new Encoded(`${lengthPrefix(out.length)}${out}]`);
 }
 
 export function decodePairs(list: readonly Tnet[]): string[] | undefined {

@@ -42,7 +42,8 @@ describe("given the questions between proxy and handler (wire.md 5)", () => {
     };
     expect(through(encodeAcceptRequest(accept), decodeAcceptRequest)).toEqual({
       ok: true,
-      value: accept,
+      // Of what went to the backend, only this is asked for.
+      value: { ...accept, requestData: { method: request.method, uri: request.uri } },
     });
   });
 

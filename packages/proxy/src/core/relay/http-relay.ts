@@ -58,7 +58,6 @@ export class HttpRelay implements ClientListener, BackendListener {
   #targetIndex = -1;
   #restarts = 0;
   #sentUri = "";
-  #sentHeaders: string[] = [];
   #head: ResponseHead | undefined;
   #kept: Bytes[] | undefined = [];
   #keptBytes = 0;
@@ -169,7 +168,7 @@ export class HttpRelay implements ClientListener, BackendListener {
       this.#answer(403, "Client not allowed to send WebSocket events directly.\n");
       return;
     }
-    this.#sentHeaders = this.#ports.transform(
+    const headers = this.#ports.transform(
       {
         uri: info.uri,
         headers: info.headers,
@@ -182,13 +181,12 @@ export class HttpRelay implements ClientListener, BackendListener {
       },
       route,
     );
-    const addressed = addressTo(target, route, info.uri, this.#sentHeaders, false);
+    const addressed = addressTo(target, route, info.uri, headers, false);
     if (addressed === undefined) {
       this.#answer(502, PROXY_ERROR);
       return;
     }
     this.#sentUri = addressed.uri;
-    this.#sentHeaders = addressed.headers;
     const first = new Packet();
     first.method = info.method;
     first.uri = addressed.uri;
@@ -439,15 +437,13 @@ export class HttpRelay implements ClientListener, BackendListener {
         states: this.#clients.map((client) => client.state()),
         route: this.#route,
         target: this.#target,
-        requestData: {
-          method,
-          uri: this.#sentUri || uri,
-          headers: this.#sentHeaders,
-          body: content,
-        },
+        requestData: { method, uri: this.#sentUri || uri },
         origRequestData: { method, uri, headers, body: content },
         inspect: this.#inspect,
-        response: head === undefined ? undefined : { ...head, body },
+        response:
+          head === undefined
+            ? undefined
+            : { code: head.code, reason: head.reason, headers: head.headers, body },
         isResponseSent: this.#isResponseSent,
       },
       (outcome) => {

@@ -4,6 +4,7 @@ import type { Bytes } from "@pushpin/tnetstrings";
 import type { Kind, Packet, Session } from "@pushpin/zhttp";
 import type {
   HttpRequestData,
+  HttpRequestLine,
   HttpResponseData,
   InspectResult,
   RequestState,
@@ -76,7 +77,7 @@ export interface AcceptCall {
   readonly states: readonly RequestState[];
   readonly route: Route;
   readonly target: Target | undefined;
-  readonly requestData: HttpRequestData;
+  readonly requestData: HttpRequestLine;
   readonly origRequestData: HttpRequestData;
   readonly inspect: InspectResult | undefined;
   /** Absent if the backend was not asked. */
