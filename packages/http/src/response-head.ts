@@ -9,7 +9,7 @@ export interface ResponseLine {
   readonly headers: readonly string[];
   readonly framing: Framing;
   /** With framing `length`; absent for HEAD and 304 answers without one. */
-  readonly contentLength?: number;
+  readonly contentLength?: number | undefined;
   readonly persistent: boolean;
 }
 

@@ -360,7 +360,7 @@ export class HttpExchange implements Activity {
       reason,
       headers,
       framing,
-      ...(contentLength === undefined ? {} : { contentLength }),
+      contentLength,
       persistent: this.#isPersistent && framing !== "close",
     });
     return { text, plan };

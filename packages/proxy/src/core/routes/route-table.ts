@@ -316,7 +316,10 @@ function parseTarget(section: LineSection, readPem: ReadPem): Result<Target> {
   const clientKey = pem("client_key");
   if (!clientKey.ok) return clientKey;
   const mode = props.get("ipc_file_mode")?.at(-1) ?? "";
-  const base = {
+  // With all of its keys: V8 gives each object that is copied and gets another key a hidden class of its own.
+  const base: Target = {
+    label: value,
+    kind: "backend",
     ssl: props.has("ssl"),
     trusted: !props.has("untrusted"),
     insecure: props.has("insecure"),
@@ -332,22 +335,22 @@ function parseTarget(section: LineSection, readPem: ReadPem): Result<Target> {
     host: "",
     port: 0,
   };
-  if (value === "test") return ok({ ...base, label: "test", kind: "test" });
+  if (value === "test") return ok({ ...base, kind: "test" });
   const zmq = /^(zhttp|zhttpreq)\/(.*)$/.exec(value);
   if (zmq !== null) {
     const kind = zmq[1] as "zhttp" | "zhttpreq";
     const spec = zmq[2] as string;
     if (!isZmqBase(spec)) return fail("target bad format");
-    return ok({ ...base, label: value, kind, spec });
+    return ok({ ...base, kind, spec });
   }
   // The HTTP client takes a host that begins with a slash for the path of a socket.
   if (value.startsWith("unix:/"))
-    return ok({ ...base, label: value, kind: "backend", host: value.slice("unix:".length) });
+    return ok({ ...base, host: value.slice("unix:".length) });
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:]*)):(.*)$/.exec(value);
   if (match === null) return fail("target bad format");
   const port = /^\d{1,5}$/.test(match[3] ?? "") ? Number(match[3]) : 0;
   if (port < 1 || port > 65_535) return fail("target invalid port");
-  return ok({ ...base, label: value, kind: "backend", host: match[1] ?? match[2] ?? "", port });
+  return ok({ ...base, host: match[1] ?? match[2] ?? "", port });
 }
 
 /** `transport://host:port` or `transport://path`; three sockets are made of it. */
