@@ -10,7 +10,7 @@ import {
 import type { WheelNode } from "@pushpin/clock";
 import { BAD_HANDSHAKE, negotiateDeflate } from "@pushpin/websocket";
 import { Packet, type Session } from "@pushpin/zhttp";
-import { hasLarge, type Part } from "../core/output-join.ts";
+import { Joint, type Output, type Part } from "../core/output.ts";
 import type { Activity } from "./activity.ts";
 import type { Engine } from "./engine.ts";
 import { HttpExchange } from "./http-exchange.ts";
@@ -51,8 +51,7 @@ export class ClientConnection {
   #input: Buffer | undefined;
   /** How far `#input` was searched for the end of the head. */
   #searched = 0;
-  #out: Part = "";
-  #outParts: Part[] | undefined;
+  #out: Output = "";
   #isDirty = false;
   /** The deadline is for the client to take bytes; what it had taken when that was set. */
   #waitsForWrite = false;
@@ -437,19 +436,15 @@ export class ClientConnection {
 
   write(data: Part): void {
     if (this.#isClosed) return;
-    if (this.#outParts !== undefined) this.#outParts.push(data);
-    else if (this.#out === "") this.#out = data;
-    else if (typeof this.#out === "string" && typeof data === "string") this.#out += data;
-    else this.#outParts = [this.#out, data];
+    if (typeof this.#out === "string" && typeof data === "string") this.#out += data;
+    else this.#out = this.#engine.join.add(this.#out, data);
     this.markDirty();
   }
 
   /** As `write`, for parts that many clients get: they stay as they are, to be joined once for all. */
   writeShared(data: Part): void {
     if (this.#isClosed) return;
-    if (this.#outParts !== undefined) this.#outParts.push(data);
-    else if (this.#out === "") this.#out = data;
-    else this.#outParts = [this.#out, data];
+    this.#out = this.#engine.join.add(this.#out, data);
     if (this.#isDirty) return;
     this.#isDirty = true;
     this.#engine.markFanOut(this);
@@ -465,18 +460,12 @@ export class ClientConnection {
   flush(): void {
     this.#isDirty = false;
     if (this.#isClosed) return;
-    const parts = this.#outParts;
-    const isSplit = parts !== undefined && hasLarge(parts);
-    const out = parts === undefined || isSplit ? this.#out : this.#engine.join(parts);
+    const out = this.#out;
     this.#out = "";
-    this.#outParts = undefined;
     const { socket } = this;
     if (this.#isClosing && socket.writableEnded) return;
-    if (isSplit) {
-      socket.cork();
-      for (const part of parts) this.#writeNow(part);
-      socket.uncork();
-    } else this.#writeNow(out);
+    if (out instanceof Joint) this.#writePieces(out.pieces());
+    else this.#writeNow(out);
     if (this.#isClosing) {
       socket.end();
       if (socket.writableLength > 0) socket.once("finish", onFinish);
@@ -486,6 +475,12 @@ export class ClientConnection {
     if (waiting > 0 && !this.#waitsForWrite) this.rearm();
     // Limit: client_write_buffer_max
     if (waiting <= this.#engine.settings.writeBufferMaxBytes) this.#activity?.written();
+  }
+
+  #writePieces(pieces: readonly Part[]): void {
+    if (pieces.length > 1) this.socket.cork();
+    for (const piece of pieces) this.#writeNow(piece);
+    if (pieces.length > 1) this.socket.uncork();
   }
 
   #writeNow(out: Part): void {

@@ -9,7 +9,7 @@ import type { ConnmgrSettings } from "../core/connmgr-settings.ts";
 import { Departed } from "../core/departed.ts";
 import type { KeptTotal } from "../core/kept-body.ts";
 import { Orphans } from "../core/orphans.ts";
-import { OutputJoin, type Part } from "../core/output-join.ts";
+import { OutputJoin } from "../core/output.ts";
 import { WriteQueue } from "../core/write-queue.ts";
 import { ClientConnection, type Origin } from "./client-connection.ts";
 import { SharedFrames } from "./shared-frames.ts";
@@ -45,7 +45,7 @@ export class Engine {
   readonly keptBodies: KeptTotal = { keptBytes: 0 };
   readonly #orphans = new Orphans();
   readonly #departed = new Departed();
-  readonly #join = new OutputJoin();
+  readonly join = new OutputJoin();
   readonly #peers = new Map<string, string>();
   readonly #counts = new Map<string, number>();
   readonly #reported = new Map<string, number>();
@@ -342,13 +342,13 @@ export class Engine {
     this.#waiting = [];
     this.#flushOwn();
     if (!this.#writes.flushFanOut()) this.#scheduleTurn();
-    this.#join.forget();
+    this.join.forget();
     for (const connection of waiting) this.#guarded(connection, resume);
   };
 
   #flushOwn(): void {
     this.#writes.flushOwn();
-    this.#join.forget();
+    this.join.forget();
   }
 
   #guarded(connection: ClientConnection, work: (connection: ClientConnection) => void): void {
@@ -370,10 +370,6 @@ export class Engine {
       this.closeSession(connection);
       this.remove(connection);
     }
-  }
-
-  join(parts: readonly Part[]): Part {
-    return this.#join.join(parts);
   }
 
   /** Has its credits sent within a second, however few they are. */

@@ -1,6 +1,6 @@
 import { toBuffer } from "@pushpin/tnetstrings";
 import { DEFLATE_MAX_BYTES, DEFLATE_MIN_BYTES, deflatePiece, encodeFrame, type OPCODE } from "@pushpin/websocket";
-import type { Part } from "../core/output-join.ts";
+import type { Part } from "../core/output.ts";
 import type { ResponsePlan } from "../core/response-plan.ts";
 
 type DataOpcode = typeof OPCODE.continuation | typeof OPCODE.text | typeof OPCODE.binary;
