@@ -169,4 +169,39 @@ describe("given the control port", () => {
     expect(workers[0]?.orders).toContain("leave");
     expect(workers[0]?.isEnded).toBe(true);
   });
+
+  test("when clients end their side behind their requests, then all are answered before the end", async () => {
+    const { port, published, confirm } = await open();
+    const kept = `POST /publish/ HTTP/1.1\r\nConnection: keep-alive\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
+    const last = kept.replace("keep-alive", "close");
+    for (const sent of [last, kept, kept + kept + kept, kept + last]) {
+      const requests = sent.split("POST").length - 1;
+      const socket = connect({ port: port.port, host: "127.0.0.1", allowHalfOpen: true });
+      let text = "";
+      let isEnded = false;
+      socket.on("data", (data) => (text += data.toString("latin1")));
+      socket.on("end", () => (isEnded = true));
+      socket.end(sent);
+      published.length = 0;
+      for (let i = 1; i <= requests; i += 1) {
+        await until("the next request", () => published.length === i);
+        expect(isEnded).toBe(false);
+        confirm.shift()?.();
+      }
+      await until("the end", () => isEnded);
+      expect(text.split("200 OK")).toHaveLength(requests + 1);
+      socket.destroy();
+    }
+  });
+
+  test("when a client goes while its request is worked at, then nobody minds", async () => {
+    const { port, published, confirm } = await open();
+    const socket = connect(port.port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write(`POST /publish/ HTTP/1.1\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`);
+    await until("the request", () => published.length === 1);
+    socket.resetAndDestroy();
+    confirm.shift()?.();
+    expect(await ask(port)).toContain("Pushpin API");
+  });
 });

@@ -43,6 +43,10 @@ interface ControlOptions {
 interface Connection {
   readonly exchange: ControlExchange;
   dueMs: number;
+  /** A request of it is being worked at. */
+  isWaiting: boolean;
+  /** The client sends no more. */
+  hasEnded: boolean;
 }
 
 /** The HTTP control port: many short connections, one request each, or a few that are kept. */
@@ -64,7 +68,7 @@ export class ControlServer {
       control.#received(this, bytes);
     };
     const onEnd = function (this: Socket) {
-      if (!this.writableEnded) this.end();
+      control.#hasEnded(this);
     };
     const onError = function (this: Socket) {
       this.destroy();
@@ -78,6 +82,8 @@ export class ControlServer {
       this.#connections.set(socket, {
         exchange: new ControlExchange(options.limits),
         dueMs: performance.now() + REQUEST_TIMEOUT_MS,
+        isWaiting: false,
+        hasEnded: false,
       });
       socket.on("data", onData);
       socket.on("end", onEnd);
@@ -94,7 +100,6 @@ export class ControlServer {
     const server = createServer({
       allowHalfOpen: true,
       pauseOnConnect: false,
-      noDelay: true,
     });
     const control = new ControlServer(server, options);
     await new Promise<void>((resolve, reject) => {
@@ -170,6 +175,14 @@ export class ControlServer {
     if (connection === undefined) return;
     if (connection.exchange.isIdle) connection.dueMs = performance.now() + REQUEST_TIMEOUT_MS;
     this.#step(socket, connection, connection.exchange.receive(bytes));
+    // What comes behind a request may be one that has to wait in its turn.
+    if (connection.isWaiting && !connection.exchange.isWhole) socket.pause();
+  }
+
+  #hasEnded(socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    if (connection !== undefined) connection.hasEnded = true;
+    if (connection?.isWaiting !== true && !socket.writableEnded) socket.end();
   }
 
   #step(socket: Socket, connection: Connection, step: ControlStep): void {
@@ -186,30 +199,20 @@ export class ControlServer {
     else this.#respond(socket, connection, answer.response, connection.exchange.isWhole, answer.run);
   }
 
-  /** Many are answered at once, as nobody listens: only for others reading stops. */
+  /** Many are answered at once, as nobody listens. */
   #respondLater(
     socket: Socket,
     connection: Connection,
     later: (respond: (response: ControlResponse) => void) => void,
   ): void {
-    let isWaiting = false;
-    let early: ControlResponse | undefined;
-    const respond = (response: ControlResponse) => {
-      const { isWhole } = connection.exchange;
-      // What came behind it may be a request that has to wait in its turn.
-      if (!isWhole) socket.resume();
-      this.#respond(socket, connection, response, isWhole);
-      if (isWhole && !socket.destroyed) socket.resume();
-    };
+    connection.isWaiting = true;
     later((response) => {
-      if (!isWaiting) early = response;
-      else if (!socket.destroyed) respond(response);
+      connection.isWaiting = false;
+      if (socket.destroyed) return;
+      this.#respond(socket, connection, response, connection.exchange.isWhole);
+      if (socket.isPaused() && !connection.isWaiting) socket.resume();
+      if (connection.hasEnded && !connection.isWaiting && !socket.writableEnded) socket.end();
     });
-    if (early !== undefined) respond(early);
-    else {
-      isWaiting = true;
-      socket.pause();
-    }
   }
 
   /**
@@ -247,6 +250,8 @@ export class ControlServer {
       return;
     }
     connection.dueMs = performance.now() + IDLE_TIMEOUT_MS;
+    // Answers behind this one do not wait until the client has acknowledged it.
+    socket.setNoDelay();
     socket.write(send, "latin1");
     run?.();
     this.#step(socket, connection, exchange.next());
