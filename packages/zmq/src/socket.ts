@@ -44,7 +44,7 @@ export interface SocketOptions {
   readonly onMessage?: (frames: Buffer[]) => void;
   /** XPUB: a peer's subscription came or went. */
   readonly onSubscription?: (topic: string, present: boolean) => void;
-  /** How many peers are connected, told at every change. */
+  /** Connecting sockets: how many of the peers are connected, told at every change. */
   readonly onPeers?: (count: number) => void;
   /** A peer that was connected is gone. */
   readonly onDisconnect?: () => void;
@@ -300,11 +300,11 @@ function textOf(part: Uint8Array): string | Uint8Array {
 }
 
 function countPeers(native: NativeSocket, tell: (count: number) => void): void {
-  let count = 0;
-  native.events.on("handshake", () => tell((count += 1)));
-  native.events.on("disconnect", () => {
-    // Connections that end before their handshake are told too.
-    if (count > 0) tell((count -= 1));
+  // By address: connections that end before their handshake are told as ends, too.
+  const connected = new Set<string>();
+  native.events.on("handshake", ({ address }) => tell(connected.add(address).size));
+  native.events.on("disconnect", ({ address }) => {
+    if (connected.delete(address)) tell(connected.size);
   });
 }
 

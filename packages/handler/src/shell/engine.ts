@@ -93,6 +93,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
 
   stop(): void {
     this.#isClosed = true;
+    this.#retries.close();
     clearTimeout(this.#ticker);
   }
 

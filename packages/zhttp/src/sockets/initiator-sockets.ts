@@ -55,7 +55,7 @@ export const HELD_MAX_MS = 20_000;
 /** The three sockets of a ZHTTP initiator: PUSH, ROUTER, SUB (wire.md 2.2, 2.3, 2.6, 2.8). */
 export class InitiatorSockets {
   malformed = 0;
-  /** Processes that are there to answer. */
+  /** Processes that are there to answer, where we connect to them. */
   responders = 0;
   /** What first packets sent now belong to: changes whenever a responder goes. */
   epoch = 0;
