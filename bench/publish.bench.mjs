@@ -123,11 +123,11 @@ const head = "POST /publish/ HTTP/1.1\r\nHost: localhost:5561\r\nContent-Type: a
 const requests = bodies.map((body) =>
   Buffer.concat([Buffer.from(`${head}Content-Length: ${body.length}\r\n\r\n`), body]),
 );
-const target = { publish: () => {}, publishWithReceipts: () => {}, recover: () => {} };
+const target = { publish: (_items, done) => done(), publishWithReceipts: () => {}, recover: () => {} };
 measure("control port: request in, answer out", () => {
   const exchange = new ControlExchange({ headerMaxBytes: 10_000, bodyMaxBytes: 1_000_000 });
   const answer = answerControl(exchange.receive(pick(requests)).request, target);
-  exchange.respond(answer.response);
+  answer.later((response) => exchange.respond(response));
 });
 const items = bodies.map((body) => parsePublishBody(body).value);
 measure(`publish: one of ${COUNT} channels, one subscriber`, () => many.publish(pick(items), NOW_MS));
