@@ -29,6 +29,12 @@ const HEAD_END = Buffer.from("\r\n\r\n");
 const LF = 0x0a;
 const CR = 0x0d;
 
+/** When it is written to: not at all, after others of a fan-out, or in this turn. */
+const CLEAN = 0;
+const FAN_OUT = 1;
+const NOW = 2;
+type Dirty = typeof CLEAN | typeof FAN_OUT | typeof NOW;
+
 export interface Origin {
   readonly address: string;
   readonly port: number;
@@ -52,7 +58,7 @@ export class ClientConnection {
   /** How far `#input` was searched for the end of the head. */
   #searched = 0;
   #out: Output = "";
-  #isDirty = false;
+  #dirty: Dirty = CLEAN;
   /** The deadline is for the client to take bytes; what it had taken when that was set. */
   #waitsForWrite = false;
   #taken = 0;
@@ -373,6 +379,8 @@ export class ClientConnection {
 
   /** The answer is complete: the next request, or the end. */
   exchangeDone(isPersistent: boolean): void {
+    // Who has a whole answer may ask again at once: all of one publish have theirs before any of that is read.
+    this.markDirty();
     this.endSession();
     if (!isPersistent || (this.hasEnded && this.#input === undefined)) {
       this.close();
@@ -445,20 +453,21 @@ export class ClientConnection {
   writeShared(data: Part): void {
     if (this.#isClosed) return;
     this.#out = this.#engine.join.add(this.#out, data);
-    if (this.#isDirty) return;
-    this.#isDirty = true;
+    if (this.#dirty !== CLEAN) return;
+    this.#dirty = FAN_OUT;
     this.#engine.markFanOut(this);
   }
 
+  /** It is written to in this turn, also if it would have waited for others of a fan-out. */
   markDirty(): void {
-    if (this.#isDirty || this.#isClosed) return;
-    this.#isDirty = true;
+    if (this.#dirty === NOW || this.#isClosed) return;
+    this.#dirty = NOW;
     this.#engine.markDirty(this);
   }
 
   /** Writes what has gathered in this turn, in one call. */
   flush(): void {
-    this.#isDirty = false;
+    this.#dirty = CLEAN;
     if (this.#isClosed) return;
     const out = this.#out;
     this.#out = "";
