@@ -97,10 +97,7 @@ export class ControlServer {
   }
 
   static async open(options: ControlOptions): Promise<ControlServer> {
-    const server = createServer({
-      allowHalfOpen: true,
-      pauseOnConnect: false,
-    });
+    const server = createServer({ allowHalfOpen: true });
     const control = new ControlServer(server, options);
     await new Promise<void>((resolve, reject) => {
       const { listen } = options;

@@ -55,6 +55,7 @@ export const HELD_MAX_MS = 20_000;
 /** The three sockets of a ZHTTP initiator: PUSH, ROUTER, SUB (wire.md 2.2, 2.3, 2.6, 2.8). */
 export class InitiatorSockets {
   malformed = 0;
+  #droppedFollowUps = 0;
   /** Processes that are there to answer, where we connect to them. */
   responders = 0;
   /** What first packets sent now belong to: changes whenever a responder goes. */
@@ -139,9 +140,9 @@ export class InitiatorSockets {
     this.#stream.resume();
   }
 
-  /** First packets given up because nobody took them. */
+  /** Packets given up because nobody took them. */
   get dropped(): number {
-    return this.#push.dropped + this.#stream.dropped;
+    return this.#push.dropped + this.#stream.dropped + this.#droppedFollowUps;
   }
 
   /** Whether somebody would take a first packet now. */
@@ -196,7 +197,9 @@ export class InitiatorSockets {
   #hold(to: string, packet: Packet): void {
     const held = this.#followUps.get(to);
     if (held !== undefined) {
-      if (held.length < HELD_FOLLOW_UPS_MAX) held.push(packet); // Limit: HELD_FOLLOW_UPS_MAX
+      // Limit: HELD_FOLLOW_UPS_MAX
+      if (held.length < HELD_FOLLOW_UPS_MAX) held.push(packet);
+      else this.#drop(to);
       return;
     }
     const name = detach(to);
@@ -206,6 +209,13 @@ export class InitiatorSockets {
       this.#reach(name);
     }, HELD_FOLLOW_UPS_MAX_MS); // Limit: HELD_FOLLOW_UPS_MAX_MS
     this.#followUpTimers.add(timer);
+  }
+
+  #drop(to: string): void {
+    this.#droppedFollowUps += 1;
+    const dropped = this.#droppedFollowUps;
+    if (dropped % 1000 === 1)
+      this.#options.log.warn("no way to a process yet, packets dropped", { to, dropped });
   }
 
   #reach(peer: string): void {

@@ -6,7 +6,7 @@ import { encode } from "@pushpin/tnetstrings";
 import { ZmqSocket } from "@pushpin/zmq";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { decodeFrame, encodePacket, Packet } from "../core/index.ts";
-import { HELD_FOLLOW_UPS_MAX_MS, InitiatorSockets } from "./initiator-sockets.ts";
+import { HELD_FOLLOW_UPS_MAX, HELD_FOLLOW_UPS_MAX_MS, InitiatorSockets } from "./initiator-sockets.ts";
 import { LEAVE_ANSWERS_MAX_MS, ResponderSockets } from "./responder-sockets.ts";
 
 let directory: string;
@@ -374,6 +374,12 @@ describe("given a responder of ours that has just started, and has answered over
     expect(await inbox.next()).toMatchObject({ type: "takeover", from: "px-1" });
     initiator.send("hc-1", followUp(4));
     expect(await inbox.next()).toMatchObject({ id: "a", seq: 4 });
+  });
+
+  test("when more wait than may, then the newest are dropped, and counted", async () => {
+    const { initiator } = await asked();
+    for (let i = 0; i < HELD_FOLLOW_UPS_MAX + 2; i += 1) initiator.send("hc-1", followUp(i + 1));
+    expect(initiator.dropped).toBe(2);
   });
 
   test("when it never announces itself, then they are sent after a while all the same", async () => {

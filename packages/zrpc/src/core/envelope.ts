@@ -39,7 +39,7 @@ export function encodeRequest(request: {
   return encode({ id: request.id, from: request.from, method: request.method, args: request.args });
 }
 
-/** Limit: requests or responses in one frame; what stands behind them is not looked at. */
+/** Limit: requests or responses in one frame; what stands behind them is not looked at. Unit: messages. */
 export const RPC_BATCH_MAX = 16;
 const BATCH = 0x42; // B
 const COLON = 0x3a;
