@@ -1,4 +1,4 @@
-import type { Clock } from "@pushpin/clock";
+import { type Clock, TickPace } from "@pushpin/clock";
 import type { HandlerSettings } from "@pushpin/config";
 import { decodePublishMessage, type PublishItem, type Receipt } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
@@ -9,7 +9,6 @@ import { type CommandTarget, collectReplies, runCommand, type ZmqUris } from "..
 import type { ControlTarget } from "../core/control-api.ts";
 import { type PartState, partStates, type ProxyHealth, readProxyHealth } from "../core/health.ts";
 import { HandlerCore, TICK_MS } from "../core/handler-core.ts";
-import { TickPace } from "../core/tick-pace.ts";
 import type { CoreSettings, HandlerOutputs } from "../core/services.ts";
 import { answerInspect, SessionStore } from "../core/session-store.ts";
 import { controlSeqBase } from "../core/websocket/control-out.ts";
@@ -42,7 +41,7 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
   readonly #retries: RetrySender;
   readonly #store: SessionStore | undefined;
   #settings: HandlerSettings;
-  readonly #pace = new TickPace();
+  readonly #pace = new TickPace(TICK_MS);
   #ticker: NodeJS.Timeout;
   #isOpen = false;
   #isClosed = false;
@@ -97,8 +96,12 @@ export class Engine implements HandlerSocketEvents, ControlTarget, CommandTarget
     clearTimeout(this.#ticker);
   }
 
+  /** Keep-alives of idle clients come every second, and nothing follows from them: they do not wake the process up. */
   readonly onClientPacket: HandlerSocketEvents["onClientPacket"] = (packet) =>
-    this.core.clientPacket(packet, this.#nowMs());
+    this.core.clientPacket(
+      packet,
+      packet.type === "keep-alive" ? this.#options.clock.nowMs() : this.#nowMs(),
+    );
 
   readonly onRequestPacket: HandlerSocketEvents["onRequestPacket"] = (packet) =>
     this.core.requestPacket(packet, this.#nowMs());

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Clock, Timer } from "@pushpin/clock";
+import { type Clock, TickPace, type Timer } from "@pushpin/clock";
 import type { ProxySettings } from "@pushpin/config";
 import { Signer } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
@@ -52,7 +52,7 @@ import type { ZhttpTargets } from "./zhttp-targets.ts";
 /** A request that is not answered in this time, or twice it, is acknowledged, so that its client can cancel it. */
 const ACKNOWLEDGE_AFTER_MS = 20;
 export const TICK_MS = 100;
-const TICKS_PER_SECOND = 10;
+const SECOND_MS = 1000;
 const SECONDS_PER_MINUTE = 60;
 /** Limit: requests that wait for their turn when `max_open_requests` is reached; then intake stops. */
 const WAITING_REQUESTS_MAX = 1000;
@@ -127,7 +127,8 @@ export class Engine {
   readonly #ports: SocketPorts;
   readonly #intake: RequestIntake;
   readonly #sockJs: SockJsManager;
-  readonly #timer: NodeJS.Timeout;
+  readonly #pace = new TickPace(TICK_MS);
+  #ticker: NodeJS.Timeout;
   readonly #httpClients = new Predecessors();
   readonly #handlers = new Predecessors();
   readonly #arrivals: Arrivals;
@@ -138,7 +139,9 @@ export class Engine {
   readonly #internalLink: Link;
   readonly #streamLinks = new Map<InitiatorSockets, Link>();
   #ackTimer: Timer | undefined;
-  #ticks = 0;
+  #nextSecondMs: number;
+  #seconds = 0;
+  #isStopped = false;
   #nextId = 0;
   /** Instance id of the handler that has come last. */
   #handler = "";
@@ -189,7 +192,8 @@ export class Engine {
       this.#sockJs,
       () => this.routes,
     );
-    this.#timer = setInterval(() => this.tick(), TICK_MS);
+    this.#nextSecondMs = clock.nowMs() + SECOND_MS;
+    this.#ticker = setTimeout(this.#runTick, TICK_MS);
   }
 
   /** The first packet of a client's session. */
@@ -297,7 +301,8 @@ export class Engine {
   async stop(): Promise<void> {
     for (const relay of [...this.#relays.values()]) relay.shutdown(GOING_AWAY);
     await this.#overHttp.disconnects.stop(this.#options.clock);
-    clearInterval(this.#timer);
+    this.#isStopped = true;
+    clearTimeout(this.#ticker);
     this.#ackTimer?.cancel();
     for (const end of [...this.#ends.values(), ...this.#backendEnds.values()]) {
       if (end instanceof ZwsClient) continue; // has got its close
@@ -773,14 +778,25 @@ export class Engine {
     );
   }
 
-  /** What has to be done every `TICK_MS`; called by the engine's own timer. */
-  tick(): void {
+  readonly #runTick = (): void => {
+    const isBusy = this.tick();
+    if (!this.#isStopped) this.#ticker = setTimeout(this.#runTick, this.#pace.delayMs(isBusy));
+  };
+
+  /**
+   * What has to be done every `TICK_MS`, or at the latest every `REST_MS` while nothing happens; called by the engine's own timer.
+   * @returns whether anything was counted since the last time.
+   */
+  tick(): boolean {
     const nowMs = this.#options.clock.nowMs();
     this.#timers.advance(nowMs);
-    this.#options.stats.flush();
-    this.#ticks += 1;
-    if (this.#ticks % TICKS_PER_SECOND === 0) this.#second(nowMs);
+    const isBusy = this.#options.stats.flush();
+    if (nowMs >= this.#nextSecondMs) {
+      this.#nextSecondMs = Math.max(this.#nextSecondMs + SECOND_MS, nowMs);
+      this.#second(nowMs);
+    }
     this.#control.flush();
+    return isBusy;
   }
 
   #second(nowMs: number): void {
@@ -801,7 +817,8 @@ export class Engine {
     this.#control.tick(nowMs);
     this.#options.stats.tick(nowMs);
     sockets.zhttpTargets.tick(nowMs);
-    if ((this.#ticks / TICKS_PER_SECOND) % SECONDS_PER_MINUTE === 0)
+    this.#seconds += 1;
+    if (this.#seconds % SECONDS_PER_MINUTE === 0)
       for (const relay of this.#relays.values()) relay.countActivity();
   }
 }

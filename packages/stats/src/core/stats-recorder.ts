@@ -220,14 +220,16 @@ export class StatsRecorder {
     return all;
   }
 
-  /** Every 100 ms. */
-  flush(): void {
+  /** Every 100 ms. @returns whether there was anything. */
+  flush(): boolean {
+    if (this.#activity.size + this.#requests.size === 0) return false;
     for (const [route, count] of this.#activity)
       if (count > 0) this.#publish("activity", route, { count });
     this.#activity.clear();
     for (const [route, count] of this.#requests)
       if (count > 0) this.#publish("counts", route, { "requests-received": count });
     this.#requests.clear();
+    return true;
   }
 
   /** Once a second. */

@@ -1,5 +1,3 @@
-import { TICK_MS } from "./handler-core.ts";
-
 /** Between ticks while nothing happens: what is due then is late by up to this. */
 export const REST_MS = 250;
 /** Ticks without any event before the process rests. */
@@ -10,8 +8,14 @@ const QUIET_TICKS = 4;
  * clients, so a process to which nothing happens takes four.
  */
 export class TickPace {
+  readonly #tickMs: number;
   #quietTicks = 0;
   #isResting = false;
+
+  /** `tickMs`: between ticks while something happens; less than `REST_MS`. */
+  constructor(tickMs: number) {
+    this.#tickMs = tickMs;
+  }
 
   /** Something has happened. True: the next tick is too far away. */
   event(): boolean {
@@ -21,10 +25,10 @@ export class TickPace {
     return true;
   }
 
-  /** A tick is over; `isWaiting`: something is let through at a rate, tick by tick. */
+  /** A tick is over; `isWaiting`: something needs the next one soon. */
   delayMs(isWaiting: boolean): number {
     this.#quietTicks = isWaiting ? 0 : this.#quietTicks + 1;
     this.#isResting = this.#quietTicks >= QUIET_TICKS;
-    return this.#isResting ? REST_MS : TICK_MS;
+    return this.#isResting ? REST_MS : this.#tickMs;
   }
 }
