@@ -1,5 +1,6 @@
 import { pbkdf2 } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { link, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -91,6 +92,51 @@ describe("given a peer that waits for a socket, with much to say", () => {
     await settled;
     expect(got).toEqual(["0", "1", "2"]);
     await Promise.all([push.close(), pull.close(), ...crowd]);
+  });
+});
+
+describe("given an ipc path at which there is something already", () => {
+  let directory: string;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "zmq-"));
+  });
+  afterEach(() => rm(directory, { recursive: true, force: true }));
+
+  const open = (path: string, onMessage: (text: string) => void = () => {}) =>
+    ZmqSocket.open({
+      type: "pull",
+      specs: [`ipc://${path}`],
+      mode: "bind",
+      log: silentLog,
+      onMessage: ([frame]) => onMessage(String(frame)),
+    });
+
+  test("when another socket listens there, then the second is refused by name, and the first goes on", async () => {
+    const path = join(directory, "s");
+    let tell = (_text: string) => {};
+    const told = new Promise<string>((resolve) => {
+      tell = resolve;
+    });
+    const first = await open(path, (text) => tell(text));
+    await expect(open(path)).rejects.toThrow(`unable to bind to ipc://${path}: Address already in use`);
+    const push = await ZmqSocket.open({
+      type: "push",
+      specs: [`ipc://${path}`],
+      mode: "connect",
+      log: silentLog,
+    });
+    push.send(Buffer.from("still here"));
+    expect(await told).toBe("still here");
+    await Promise.all([push.close(), first.close()]);
+  });
+
+  test("when it is only the file of a process that is gone, then it is taken", async () => {
+    const path = join(directory, "s");
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(`${path}-before`, resolve));
+    await link(`${path}-before`, path);
+    await new Promise((resolve) => server.close(resolve));
+    await (await open(path)).close();
   });
 });
 

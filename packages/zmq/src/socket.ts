@@ -1,5 +1,6 @@
 import { isAscii } from "node:buffer";
 import { chmod, mkdir } from "node:fs/promises";
+import { connect } from "node:net";
 import { dirname } from "node:path";
 import type { Logger } from "@pushpin/log";
 import {
@@ -320,7 +321,11 @@ function noteSubscription(
 async function bind(native: NativeSocket, spec: string, mode: number | undefined): Promise<void> {
   const path = spec.startsWith("ipc://") ? spec.slice("ipc://".length) : undefined;
   try {
-    if (path !== undefined) await mkdir(dirname(path), { recursive: true });
+    if (path !== undefined) {
+      await mkdir(dirname(path), { recursive: true });
+      // ZeroMQ would take the file away from whoever listens there, and leave it deaf.
+      if (await isListening(path)) throw new Error("Address already in use by another process");
+    }
     // At once: while the binding binds in a thread of its own, a receive fails, and what has been received by
     // then, from a peer that was waiting for us, would be the last.
     native.bindSync(spec);
@@ -328,6 +333,20 @@ async function bind(native: NativeSocket, spec: string, mode: number | undefined
   } catch (error) {
     throw new Error(`unable to bind to ${spec}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Whether anybody listens at a Unix socket; a file that was left by a process that is gone does not count. */
+function isListening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    const settle = (is: boolean) => {
+      probe.destroy();
+      resolve(is);
+    };
+    probe.once("connect", () => settle(true));
+    // EAGAIN: its backlog is full.
+    probe.once("error", (error: NodeJS.ErrnoException) => settle(error.code === "EAGAIN"));
+  });
 }
 
 function createNative(options: SocketOptions): NativeSocket {
