@@ -1,5 +1,4 @@
-import { randomUUID } from "node:crypto";
-import { type Clock, TickPace, type Timer } from "@pushpin/clock";
+import { type Clock, TickPace } from "@pushpin/clock";
 import type { ProxySettings } from "@pushpin/config";
 import { Signer } from "@pushpin/grip";
 import type { Logger } from "@pushpin/log";
@@ -11,65 +10,51 @@ import {
   type Packet,
   peerRestarted,
   Predecessors,
-  readResume,
   Session,
 } from "@pushpin/zhttp";
 import type { InitiatorSockets, ResponderSockets } from "@pushpin/zhttp/sockets";
 import {
-  decodeAcceptResult,
   decodeControlPacket,
-  decodeInspectResult,
   decodeRetryPacket,
-  encodeAcceptRequest,
   encodeControlPacket,
-  encodePairs,
   encodeRetryPacket,
-  type InspectResult,
   type RequestState,
   type RetryPacket,
-  type RpcResult,
 } from "@pushpin/zrpc";
 import type { StatsRecorder } from "@pushpin/stats";
-import type { RpcClient } from "@pushpin/zrpc/sockets";
 import { renderAccessLine } from "../core/access-log.ts";
-import type { AcceptCall, AcceptOutcome, InspectCall, SessionEnd } from "../core/relay/ports.ts";
+import { LateAcknowledgements } from "../core/relay/late-acknowledgements.ts";
+import type { SessionEnd } from "../core/relay/ports.ts";
 import { type IntakeSettings, RequestIntake } from "../core/relay/request-intake.ts";
 import { type TransformSettings, transformHeaders } from "../core/relay/request-transform.ts";
+import { type WaitingRequest, WaitingRequests } from "../core/relay/waiting-requests.ts";
 import type { Route, RouteTable } from "../core/routes/route-table.ts";
-import { SockJsManager, sockJsPath, type VirtualSocket } from "../core/sockjs/sockjs-manager.ts";
+import { SockJsManager } from "../core/sockjs/sockjs-manager.ts";
 import { Arrivals } from "../core/websocket/arrivals.ts";
 import { ControlSessions } from "../core/websocket/control-sessions.ts";
 import { openOrigin } from "../core/websocket/origins.ts";
-import { type SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
-import type { SocketClient, SocketClientEvents } from "../core/websocket/socket-ports.ts";
-import { decodeSocketAnchor, type SocketAnchor } from "../core/websocket/socket-anchor.ts";
+import { SocketIntake } from "../core/websocket/socket-intake.ts";
+import type { SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
 import { SocketTimers } from "../core/websocket/socket-timers.ts";
 import { ZwsClient } from "../core/websocket/zws-client.ts";
 import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.ts";
+import { HandlerCalls, type HandlerCallSockets } from "./handler-calls.ts";
 import { type KeyStore, signatureState, signingOf } from "./key-store.ts";
 import type { ZhttpTargets } from "./zhttp-targets.ts";
 
-/** A request that is not answered in this time, or twice it, is acknowledged, so that its client can cancel it. */
-const ACKNOWLEDGE_AFTER_MS = 20;
 export const TICK_MS = 100;
 const SECOND_MS = 1000;
 const SECONDS_PER_MINUTE = 60;
-/** Limit: requests that wait for their turn when `max_open_requests` is reached; then intake stops. */
-const WAITING_REQUESTS_MAX = 1000;
 /** Limit: retries that came before the handler's answer to the accept; more are dropped. Unit: requests. */
 const EARLY_RETRIES_MAX = 10_000;
 /** Clients are told to come back: the service restarts. */
 const GOING_AWAY = 1001;
-/** The process that had the WebSocket is gone. */
-const SERVICE_RESTART = 1012;
 
-export interface EngineSockets {
+export interface EngineSockets extends HandlerCallSockets {
   readonly clients: ResponderSockets;
   readonly backends: InitiatorSockets;
   readonly internal: ResponderSockets | undefined;
   readonly zhttpTargets: ZhttpTargets;
-  readonly inspectCalls: RpcClient;
-  readonly acceptCalls: RpcClient;
   controlInit(frame: Buffer): void;
   controlStream(to: string, frame: Buffer): void;
   /** To another worker of the proxy, where the handler's retries go. */
@@ -100,11 +85,6 @@ interface Link {
   send(to: string, packet: Packet, viaRouter: boolean): void;
 }
 
-interface Waiting {
-  readonly packet: Packet;
-  readonly isInternal: boolean;
-}
-
 /** All requests and WebSockets on their way through this process. */
 export class Engine {
   routes!: RouteTable;
@@ -126,19 +106,18 @@ export class Engine {
   readonly #overHttp: OverHttpShared;
   readonly #ports: SocketPorts;
   readonly #intake: RequestIntake;
+  readonly #socketIntake: SocketIntake;
   readonly #sockJs: SockJsManager;
   readonly #pace = new TickPace(TICK_MS);
   #ticker: NodeJS.Timeout;
   readonly #httpClients = new Predecessors();
   readonly #handlers = new Predecessors();
   readonly #arrivals: Arrivals;
-  /** Requests that have come since the timer ran, and those that had come before that. */
-  #fresh: Session[] = [];
-  #aging: Session[] = [];
-  readonly #waiting: Waiting[] = [];
+  readonly #acknowledgements: LateAcknowledgements;
+  readonly #waiting = new WaitingRequests();
+  readonly #handlerCalls: HandlerCalls;
   readonly #internalLink: Link;
   readonly #streamLinks = new Map<InitiatorSockets, Link>();
-  #ackTimer: Timer | undefined;
   #nextSecondMs: number;
   #seconds = 0;
   #isStopped = false;
@@ -146,8 +125,6 @@ export class Engine {
   /** Instance id of the handler that has come last. */
   #handler = "";
   #open = 0;
-  #inspectUp = true;
-  #inspectsPending = 0;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -175,6 +152,8 @@ export class Engine {
       this.#fanOut,
       log,
     );
+    this.#handlerCalls = new HandlerCalls(instanceId, options.sockets);
+    this.#acknowledgements = new LateAcknowledgements(clock, (session) => this.#pump(session));
     this.#timers = new SocketTimers(clock.nowMs());
     this.#arrivals = new Arrivals(clock);
     this.#overHttp = new OverHttpShared(this.#timers, Math.random);
@@ -184,7 +163,7 @@ export class Engine {
       nowMs: () => clock.nowMs(),
       random: Math.random,
       scriptUrl: settings.sockjs_url,
-      open: (request, makeClient) => this.#openVirtual(request, makeClient),
+      open: (request, makeClient) => this.#socketIntake.openVirtual(request, makeClient),
     });
     this.#intake = new RequestIntake(
       this.#ports,
@@ -192,6 +171,12 @@ export class Engine {
       this.#sockJs,
       () => this.routes,
     );
+    this.#socketIntake = new SocketIntake({
+      ports: this.#ports,
+      requests: this.#intake,
+      sockJs: this.#sockJs,
+      routes: () => this.routes,
+    });
     this.#nextSecondMs = clock.nowMs() + SECOND_MS;
     this.#ticker = setTimeout(this.#runTick, TICK_MS);
   }
@@ -214,8 +199,7 @@ export class Engine {
     this.#control.handlerStarted(handler, this.#options.clock.nowMs());
     if (!isSuccessor) return;
     this.#options.log.info("handler has a successor", { handler });
-    this.#options.sockets().acceptCalls.askAgain();
-    this.#options.sockets().inspectCalls.askAgain();
+    this.#handlerCalls.askAgain();
   }
 
   /** The WebSockets of the proxy before us are all here. */
@@ -241,7 +225,7 @@ export class Engine {
   packet(packet: Packet): void {
     const nowMs = this.#options.clock.nowMs();
     if (packet.type === "resume" && packet.anchor !== undefined) {
-      this.#resumeSocket(packet, nowMs);
+      if (!this.#ends.has(keyOf(packet.from, packet.id))) this.#socketIntake.resume(packet, nowMs);
       return;
     }
     const { ids } = packet;
@@ -294,7 +278,7 @@ export class Engine {
   get isQuiet(): boolean {
     for (const ends of [this.#ends, this.#backendEnds])
       for (const { session } of ends.values()) if (session.kind === "http") return false;
-    return this.#waiting.length === 0;
+    return this.#waiting.size === 0;
   }
 
   /** Ends everything; backends of WebSockets over HTTP are told first, for a bounded time. */
@@ -303,7 +287,7 @@ export class Engine {
     await this.#overHttp.disconnects.stop(this.#options.clock);
     this.#isStopped = true;
     clearTimeout(this.#ticker);
-    this.#ackTimer?.cancel();
+    this.#acknowledgements.stop();
     for (const end of [...this.#ends.values(), ...this.#backendEnds.values()]) {
       if (end instanceof ZwsClient) continue; // has got its close
       end.session.cancel();
@@ -314,36 +298,33 @@ export class Engine {
 
   // Intake
 
-  #take(waiting: Waiting): void {
-    const { from, id, ids, type } = waiting.packet;
+  #take(request: WaitingRequest): void {
+    const { from, id, ids, type } = request.packet;
     if (from === "" || id === "" || ids !== undefined || type !== "data") return;
     if (this.#ends.has(keyOf(from, id))) return;
-    if (this.#open < this.#options.openRequestsMax && this.#waiting.length === 0) {
-      this.#begin(waiting);
+    if (this.#open < this.#options.openRequestsMax && this.#waiting.size === 0) {
+      this.#begin(request);
       return;
     }
-    // Those of clients go before those of the handler.
-    const at = this.#waiting.findIndex((one) => one.isInternal);
-    if (waiting.isInternal || at < 0) this.#waiting.push(waiting);
-    else this.#waiting.splice(at, 0, waiting);
-    // Limit: WAITING_REQUESTS_MAX
-    if (this.#waiting.length >= WAITING_REQUESTS_MAX) this.#options.sockets().clients.pauseIntake();
+    this.#waiting.add(request);
+    if (this.#waiting.isFull) this.#options.sockets().clients.pauseIntake();
   }
 
   /** A place has become free. */
   #beginWaiting(): void {
-    while (this.#waiting.length > 0 && this.#open < this.#options.openRequestsMax) {
-      this.#begin(this.#waiting.shift() as Waiting);
+    while (this.#open < this.#options.openRequestsMax) {
+      const request = this.#waiting.takeFirst();
+      if (request === undefined) break;
+      this.#begin(request);
     }
     this.#regulateIntake();
   }
 
   #regulateIntake(): void {
-    if (this.#waiting.length <= WAITING_REQUESTS_MAX / 2)
-      this.#options.sockets().clients.resumeIntake();
+    if (this.#waiting.hasRoom) this.#options.sockets().clients.resumeIntake();
   }
 
-  #begin({ packet, isInternal }: Waiting): void {
+  #begin({ packet, isInternal }: WaitingRequest): void {
     const isWebSocket = /^wss?:/.test(packet.uri);
     const nowMs = this.#options.clock.nowMs();
     const session = new Session({
@@ -367,13 +348,13 @@ export class Engine {
       return;
     }
     if (isWebSocket) {
-      this.#webSocket(session, packet);
+      this.#socketIntake.request(session, packet);
       return;
     }
     if (packet.more) {
       session.acknowledge(INITIAL_CREDITS);
       this.#pump(session);
-    } else this.#acknowledgeLater(session);
+    } else this.#acknowledgements.add(session);
     if (isInternal) {
       this.#intake.internal(session, packet);
       return;
@@ -382,126 +363,6 @@ export class Engine {
     packet.uri = this.#intake.effectiveUri(packet.uri, headers);
     this.#intake.request(session, packet, this.#intake.routeOf("http", packet.uri, headers));
   }
-
-  #webSocket(session: Session, packet: Packet): void {
-    const headers = packet.headers ?? [];
-    const uri = this.#intake.effectiveUri(packet.uri, headers);
-    const route = this.#intake.routeOf("ws", uri, headers);
-    session.keepAlive();
-    this.#pump(session);
-    const given = { method: packet.method, uri, headers };
-    const explanation = this.#intake.explainWebSocket(given, route, packet.peerAddress);
-    if (explanation !== undefined) {
-      session.reject(explanation, explanation.body);
-      this.#pump(session);
-      return;
-    }
-    const path = sockJsPath(route, uri);
-    if (route === undefined || path === undefined) {
-      const relay = this.#socketRelay(uri, headers, route, packet.peerAddress);
-      relay.start(new ZwsClient(this.#ports, session, relay.clientEvents));
-      return;
-    }
-    const kind = this.#sockJs.webSocket(path);
-    if (kind === undefined) {
-      session.reject(
-        { code: 404, reason: "Not Found", headers: ["Content-Type", "text/plain"] },
-        "Not Found\n",
-      );
-      this.#pump(session);
-      return;
-    }
-    const virtual = this.#sockJs.virtualUri(route, uri, true);
-    const relay = this.#socketRelay(virtual, headers, route, packet.peerAddress);
-    if (kind === "raw") {
-      relay.start(new ZwsClient(this.#ports, session, relay.clientEvents));
-      return;
-    }
-    const framed = this.#sockJs.framed(relay.clientEvents);
-    framed.lower = new ZwsClient(this.#ports, session, framed.lowerEvents);
-    relay.start(framed);
-  }
-
-  /** A WebSocket for a SockJS session over polls. */
-  #openVirtual(
-    request: VirtualSocket,
-    makeClient: (events: SocketClientEvents) => SocketClient,
-  ): void {
-    const { uri, headers, route, peerAddress } = request;
-    const relay = this.#socketRelay(uri, headers, route, peerAddress);
-    relay.start(makeClient(relay.clientEvents));
-  }
-
-  #socketRelay(
-    uri: string,
-    headers: string[],
-    route: Route | undefined,
-    peerAddress: string,
-  ): SocketRelay {
-    const isTrusted = this.#intake.isTrusted(headers);
-    return new SocketRelay(this.#ports, {
-      uri,
-      headers,
-      route,
-      peerAddress,
-      logicalAddress: this.#intake.addressOf(headers, peerAddress, isTrusted),
-      isTrusted,
-      debug: this.#options.settings.debug || route?.debug === true,
-      connectionId: randomUUID(),
-    });
-  }
-
-  /** A connection manager hands us a WebSocket of the proxy before us. */
-  #resumeSocket(packet: Packet, nowMs: number): void {
-    const resumable = readResume(packet, this.#options.instanceId, nowMs);
-    if (resumable === undefined || this.#ends.has(keyOf(packet.from, packet.id))) return;
-    const session = Session.resume(resumable);
-    session.batch = true;
-    const anchor = decodeSocketAnchor(resumable.anchor);
-    if (anchor !== undefined && resumable.kind === "websocket") {
-      const { request } = anchor;
-      const relay = new SocketRelay(this.#ports, { ...request, route: this.#routeOf(anchor) });
-      const framed = anchor.isFramed ? this.#sockJs.framed(relay.clientEvents) : undefined;
-      const client = new ZwsClient(this.#ports, session, framed?.lowerEvents ?? relay.clientEvents);
-      if (framed !== undefined) framed.lower = client;
-      if (relay.resume(framed ?? client, anchor, resumable)) {
-        framed?.resume();
-        this.#pump(session);
-        return;
-      }
-      this.#unregister(client);
-    }
-    this.#options.log.debug("WebSocket of the proxy before us given up", { id: session.id });
-    session.close(SERVICE_RESTART, "");
-    this.#pump(session);
-    session.forget();
-  }
-
-  #routeOf({ route: id, request }: SocketAnchor): Route | undefined {
-    const named = id === undefined ? undefined : this.routes.byId(id);
-    return named === undefined || named === "shared"
-      ? this.#intake.routeOf("ws", request.uri, request.headers)
-      : named;
-  }
-
-  #acknowledgeLater(session: Session): void {
-    this.#fresh.push(session);
-    this.#ackTimer ??= this.#options.clock.setTimer(ACKNOWLEDGE_AFTER_MS, this.#acknowledge);
-  }
-
-  readonly #acknowledge = (): void => {
-    for (const one of this.#aging) {
-      if (one.outSeq > 0 || one.state !== "open") continue;
-      one.acknowledge();
-      this.#pump(one);
-    }
-    this.#aging = this.#fresh;
-    this.#fresh = [];
-    this.#ackTimer =
-      this.#aging.length > 0
-        ? this.#options.clock.setTimer(ACKNOWLEDGE_AFTER_MS, this.#acknowledge)
-        : undefined;
-  };
 
   /** A retry may overtake the answer to our accept, which comes by another socket: it waits for that. */
   #resumeRetried(state: RequestState, retry: RetryPacket): Session | undefined {
@@ -537,13 +398,8 @@ export class Engine {
       end.packet(packet, seq, nowMs);
       return;
     }
-    if (this.#waiting.length === 0 || (packet.type !== "cancel" && packet.type !== "error")) return;
-    const at = this.#waiting.findIndex(
-      (one) => one.packet.id === id && one.packet.from === packet.from,
-    );
-    if (at < 0) return;
-    this.#waiting.splice(at, 1);
-    this.#regulateIntake();
+    if (this.#waiting.size === 0 || (packet.type !== "cancel" && packet.type !== "error")) return;
+    if (this.#waiting.remove(packet.from, id)) this.#regulateIntake();
   }
 
   #pump(session: Session): void {
@@ -648,8 +504,8 @@ export class Engine {
         keyState: (route) => signatureState(route, settings(), this.#options.keys),
         showsRouteHeaders,
       }),
-      inspect: (call, done) => this.#inspect(call, done),
-      accept: (call, done) => this.#accept(call, done),
+      inspect: (call, done) => this.#handlerCalls.inspect(call, done),
+      accept: (call, done) => this.#handlerCalls.accept(call, done),
       logRequest: (entry) => {
         if ((entry.route?.logLevel ?? log.level) < 2 || log.level < 2) return;
         const { log_from: logFrom, log_user_agent: logUserAgent } = settings();
@@ -706,7 +562,7 @@ export class Engine {
     this.#ends.delete(key);
     this.#open -= 1;
     if (this.#earlyRetries.size > 0) this.#beginEarlyRetry(key);
-    if (this.#waiting.length > 0) this.#beginWaiting();
+    if (this.#waiting.size > 0) this.#beginWaiting();
   }
 
   #beginEarlyRetry(key: string): void {
@@ -722,60 +578,6 @@ export class Engine {
     const { issuer, key } = signingOf(route, settings, keys);
     if (issuer === "" || key === undefined) return "";
     return this.#signer.token(issuer, key, clock.wallMs());
-  }
-
-  #inspect(call: InspectCall, done: (result: InspectResult | undefined) => void): void {
-    const args = {
-      method: call.method,
-      uri: call.uri,
-      headers: encodePairs(call.headers),
-      body: call.body,
-      truncated: call.isTruncated || undefined,
-      "get-session": call.getSession || undefined,
-      "auto-share": call.autoShare || undefined,
-    };
-    const isWaiting = this.#inspectUp;
-    this.#inspectsPending += 1;
-    const { inspectCalls } = this.#options.sockets();
-    inspectCalls.callLater("inspect", args, (result) => {
-      this.#inspectsPending -= 1;
-      const isTimeout = !result.success && result.condition === "timeout";
-      if (!isTimeout) this.#inspectUp = true;
-      else if (this.#inspectsPending === 0) this.#inspectUp = false;
-      if (!isWaiting) return;
-      const decoded = result.success ? decodeInspectResult(result.value) : undefined;
-      done(decoded?.ok ? decoded.value : undefined);
-    });
-    // The handler is known to be silent: it is asked, so that its return is noticed, not waited for.
-    if (!isWaiting) done(undefined);
-  }
-
-  #accept(call: AcceptCall, done: (outcome: AcceptOutcome) => void): void {
-    const { route, target } = call;
-    const args = encodeAcceptRequest({
-      requests: call.states,
-      requestData: call.requestData,
-      origRequestData: call.origRequestData,
-      ...(call.response === undefined ? {} : { response: call.response }),
-      route: route.id,
-      ...(call.inspect === undefined ? {} : { inspect: call.inspect }),
-      ...(route.hasExplicitId ? { separateStats: true } : {}),
-      ...(route.prefix === "" ? {} : { channelPrefix: route.prefix }),
-      ...(target === undefined || target.subscriptions.length === 0
-        ? {}
-        : { channels: target.subscriptions }),
-      ...(target?.trusted === false ? {} : { trusted: true }),
-      ...(route.session ? { useSession: true } : {}),
-      ...(call.isResponseSent ? { responseSent: true } : {}),
-      ...(route.logLevel === undefined ? {} : { logLevel: route.logLevel }),
-    });
-    const { acceptCalls } = this.#options.sockets();
-    acceptCalls.callLater(
-      "accept",
-      args,
-      (result) => done(outcomeOf(result)),
-      this.#options.instanceId,
-    );
   }
 
   readonly #runTick = (): void => {
@@ -836,19 +638,6 @@ export function transformSettings(settings: ProxySettings): TransformSettings {
     acceptPushpinRoute: settings.accept_pushpin_route,
     originalHeadersNeedMark: settings.orig_headers_need_mark.map((one) => one.toLowerCase()),
   };
-}
-
-function outcomeOf(result: RpcResult): AcceptOutcome {
-  if (!result.success) {
-    if (result.condition === "bad-format" && typeof result.value === "string")
-      return { kind: "bad-format", detail: result.value };
-    return { kind: "unavailable" };
-  }
-  const decoded = decodeAcceptResult(result.value);
-  if (!decoded.ok) return { kind: "unavailable" };
-  if (decoded.value.accepted) return { kind: "accepted" };
-  const { response } = decoded.value;
-  return response === undefined ? { kind: "nothing" } : { kind: "response", response };
 }
 
 function keyOf(from: string, id: string): string {
