@@ -1,3 +1,3 @@
 export { type Clock, ManualClock, systemClock, type Timer } from "./clock.ts";
-export { REST_MS, TickPace } from "./tick-pace.ts";
+export { TickPace } from "./tick-pace.ts";
 export { TimerWheel, type WheelEntry, type WheelNode } from "./timer-wheel.ts";

@@ -130,6 +130,13 @@ describe("given an ipc path at which there is something already", () => {
     await Promise.all([push.close(), first.close()]);
   });
 
+  test("when whoever listens is about to go, then it is waited for a moment, and the path taken", async () => {
+    const path = join(directory, "s");
+    const server = createServer(() => server.close());
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    await (await open(path)).close();
+  });
+
   test("when it is only the file of a process that is gone, then it is taken", async () => {
     const path = join(directory, "s");
     const server = createServer();

@@ -2,6 +2,7 @@ import { isAscii } from "node:buffer";
 import { chmod, mkdir } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@pushpin/log";
 import {
   Dealer,
@@ -61,6 +62,10 @@ const RECONNECT_INTERVAL_MS = 20;
 /** Receives settle without a turn of the event loop, so a busy socket would starve all others. */
 const RECEIVE_BUDGET_MESSAGES = 256;
 const RECEIVE_BUDGET_MS = 2;
+
+/** A socket is closed by a thread of ZeroMQ, a moment after its owner did: so often, and so far apart, its path is looked at. */
+const IN_USE_LOOKS = 5;
+const IN_USE_LOOK_MS = 20;
 
 /** The binding copies buffers up to this, and lends longer ones to ZeroMQ. */
 const LENT_OVER_BYTES = 128;
@@ -324,7 +329,7 @@ async function bind(native: NativeSocket, spec: string, mode: number | undefined
     if (path !== undefined) {
       await mkdir(dirname(path), { recursive: true });
       // ZeroMQ would take the file away from whoever listens there, and leave it deaf.
-      if (await isListening(path)) throw new Error("Address already in use by another process");
+      if (await isInUse(path)) throw new Error("Address already in use by another process");
     }
     // At once: while the binding binds in a thread of its own, a receive fails, and what has been received by
     // then, from a peer that was waiting for us, would be the last.
@@ -333,6 +338,15 @@ async function bind(native: NativeSocket, spec: string, mode: number | undefined
   } catch (error) {
     throw new Error(`unable to bind to ${spec}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Whether somebody listens at a Unix socket, and goes on doing so. */
+async function isInUse(path: string): Promise<boolean> {
+  for (let look = 1; await isListening(path); look += 1) {
+    if (look === IN_USE_LOOKS) return true;
+    await delay(IN_USE_LOOK_MS);
+  }
+  return false;
 }
 
 /** Whether anybody listens at a Unix socket; a file that was left by a process that is gone does not count. */

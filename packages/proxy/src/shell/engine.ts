@@ -35,14 +35,13 @@ import { ControlSessions } from "../core/websocket/control-sessions.ts";
 import { openOrigin } from "../core/websocket/origins.ts";
 import { SocketIntake } from "../core/websocket/socket-intake.ts";
 import type { SocketPorts, SocketRelay } from "../core/websocket/socket-relay.ts";
-import { SocketTimers } from "../core/websocket/socket-timers.ts";
+import { SocketTimers, TICK_MS } from "../core/websocket/socket-timers.ts";
 import { ZwsClient } from "../core/websocket/zws-client.ts";
 import { OverHttpShared } from "../core/websocket-over-http/websocket-over-http.ts";
 import { HandlerCalls, type HandlerCallSockets } from "./handler-calls.ts";
 import { type KeyStore, signatureState, signingOf } from "./key-store.ts";
 import type { ZhttpTargets } from "./zhttp-targets.ts";
 
-export const TICK_MS = 100;
 const SECOND_MS = 1000;
 const SECONDS_PER_MINUTE = 60;
 /** Limit: retries that came before the handler's answer to the accept; more are dropped. Unit: requests. */
@@ -120,7 +119,6 @@ export class Engine {
   readonly #streamLinks = new Map<InitiatorSockets, Link>();
   #nextSecondMs: number;
   #seconds = 0;
-  #isStopped = false;
   #nextId = 0;
   /** Instance id of the handler that has come last. */
   #handler = "";
@@ -285,7 +283,6 @@ export class Engine {
   async stop(): Promise<void> {
     for (const relay of [...this.#relays.values()]) relay.shutdown(GOING_AWAY);
     await this.#overHttp.disconnects.stop(this.#options.clock);
-    this.#isStopped = true;
     clearTimeout(this.#ticker);
     this.#acknowledgements.stop();
     for (const end of [...this.#ends.values(), ...this.#backendEnds.values()]) {
@@ -581,12 +578,11 @@ export class Engine {
   }
 
   readonly #runTick = (): void => {
-    const isBusy = this.tick();
-    if (!this.#isStopped) this.#ticker = setTimeout(this.#runTick, this.#pace.delayMs(isBusy));
+    this.#ticker = setTimeout(this.#runTick, this.#pace.delayMs(this.tick()));
   };
 
   /**
-   * What has to be done every `TICK_MS`, or at the latest every `REST_MS` while nothing happens; called by the engine's own timer.
+   * What has to be done every `TICK_MS`, or less often while nothing happens (`TickPace`); called by the engine's own timer.
    * @returns whether anything was counted since the last time.
    */
   tick(): boolean {

@@ -23,7 +23,7 @@ export class SocketTimers {
     this.#wheel.cancel(timer);
   }
 
-  /** To be called every `TICK_MS`. */
+  /** To be called every `TICK_MS`; where it comes later, timers are later by that. */
   advance(nowMs: number): void {
     this.#wheel.advance(nowMs, (timer) => timer.due(nowMs));
   }
