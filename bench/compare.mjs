@@ -1,7 +1,7 @@
-// `npm run bench:compare`: ours and the original of the path, in turns on this machine. One Node.js process is all the
+// `npm run bench:compare`: ours and the original of the system, in turns on this machine. One Node.js process is all the
 // clients, which bounds the rates; the CPU time of the server's processes for each operation is not bounded by it.
-import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { systemProgram } from "@pushpin/testkit";
 import { Installed, median } from "./installed.mjs";
 
 const { values: options } = parseArgs({
@@ -14,8 +14,8 @@ const MESSAGES = 200;
 const PUBLISHES = 2000;
 const IN_FLIGHT = 4;
 
-if (spawnSync("pushpin", ["--version"]).error !== undefined) {
-  console.error("the original is not in the path: on Debian, apt-get install pushpin condure zurl");
+if (systemProgram("pushpin") === undefined) {
+  console.error("the original is not installed: on Debian, apt-get install pushpin condure zurl");
   process.exit(2);
 }
 

@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { freePorts } from "@pushpin/testkit";
+import { freePorts, systemPath, systemProgram } from "@pushpin/testkit";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const START_MAX_MS = 30_000;
@@ -26,7 +26,7 @@ push_in_sub_specs=tcp://127.0.0.1:${pub}
 stats_spec=ipc://${run}/p-stats
 `;
 
-/** `who`: `ours`, or `pushpin`, the original from the path. */
+/** `who`: `ours`, or `pushpin`, the original of the system. */
 export class Installed {
   #directory = mkdtempSync(join(tmpdir(), "pb-"));
   #backend;
@@ -91,10 +91,14 @@ message_hwm=-1
 `;
     const config = join(directory, "pushpin.conf");
     writeFileSync(config, isOurs ? sections : joinSections(sections, THEIRS(`${directory}/run`, pub)));
-    const command_ = isOurs ? [process.execPath, join(ROOT, "runner/bin/pushpin.js")] : ["pushpin"];
+    const command_ = isOurs ? [process.execPath, join(ROOT, "runner/bin/pushpin.js")] : [systemProgram("pushpin")];
     this.#server = spawn(command_[0], [...command_.slice(1), `--config=${config}`], {
       cwd: directory,
-      env: collects ? { ...process.env, NODE_OPTIONS: `--import=${join(ROOT, "bench/collect.mjs")}` } : process.env,
+      env: {
+        ...process.env,
+        ...(collects ? { NODE_OPTIONS: `--import=${join(ROOT, "bench/collect.mjs")}` } : {}),
+        ...(isOurs ? {} : { PATH: systemPath() }),
+      },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let failure;

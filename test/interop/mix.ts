@@ -9,6 +9,7 @@ import {
   renderConfig,
   ROOT,
   type Sections,
+  systemPath,
   TestProcess,
   until,
 } from "@pushpin/testkit";
@@ -78,7 +79,7 @@ export class Mix {
       stats_subscription_ttl: 60,
     };
     const runner = {
-      services: `${parts.connmgr === "ours" ? "connmgr" : "condure"},proxy,handler,${parts.httpclient === "ours" ? "httpclient" : "zurl"}`,
+      services: servicesOf(parts),
       [parts.tls === true ? "https_ports" : "http_port"]: `127.0.0.1:${port}`,
     };
     const proxy = { routesfile: "routes", sig_key: "changeme", ...proxyKeys };
@@ -100,14 +101,18 @@ export class Mix {
     writeFileSync(join(certificates, `default_${port}.crt`), CERTIFICATE);
     writeFileSync(join(certificates, `default_${port}.key`), KEY);
     const start = async (name: string, command: readonly string[], ready: RegExp | undefined) => {
-      const process = new TestProcess(name, command, { cwd: directory });
+      const process = new TestProcess(name, command, {
+        cwd: directory,
+        env: { PATH: systemPath() },
+      });
       processes.push(process);
       if (ready !== undefined) await process.said(ready);
     };
     const ours = (name: string) =>
       start(name, commandOf(name, config), /started/);
     const theirs = (name: string) =>
-      start(name, [name, `--config=${config}`, "--loglevel=2"], /started/);
+      // Ours, which have the same names, do not say that they are starting.
+      start(name, [name, `--config=${config}`, "--loglevel=2"], /starting\.\.\.[^]*started/);
     try {
       if (parts.httpclient === "ours") await ours("httpclient");
       else await start("zurl", ["zurl", `--config=${zurl}`], undefined);
@@ -157,6 +162,12 @@ export class Mix {
   }
 }
 
+/** As in a file that both houses read: each of its processes under the name its house gives it. */
+function servicesOf({ connmgr, core, httpclient }: Parts): string {
+  const inner = core === "ours" ? "proxy,handler" : "pushpin-proxy,pushpin-handler";
+  return `${connmgr === "ours" ? "connmgr" : "condure"},${inner},${httpclient === "ours" ? "httpclient" : "zurl"}`;
+}
+
 function commandOf(name: string, config: string): string[] {
   return [process.execPath, join(ROOT, `packages/${name}/bin/pushpin-${name}.js`), `--config=${config}`];
 }
@@ -183,6 +194,11 @@ function internals(run: string, parts: Parts): Sections {
     [clients.stream]: ipc("cm-out-stream"),
     [clients.out]: ipc("cm-in"),
   };
+  // Without these the original does not start; where it has the others, it leaves them alone.
+  const adapter = {
+    m2a_in_stream_specs: ipc("m2-out-stream"),
+    m2a_out_specs: ipc("m2-in"),
+  };
   // Our own processes read the keys of ours; the original knows its HTTP client as zurl only.
   const zurl = {
     zurl_out_specs: ipc("hc-in"),
@@ -201,6 +217,8 @@ function internals(run: string, parts: Parts): Sections {
     proxy: {
       ...own,
       ...shared,
+      ...adapter,
+      m2a_in_specs: ipc("m2-out"),
       ...zurl,
       handler_inspect_spec: ipc("inspect"),
       handler_accept_spec: ipc("accept"),
@@ -216,6 +234,7 @@ function internals(run: string, parts: Parts): Sections {
       intreq_out_specs: ipc("intreq-out"),
     },
     handler: {
+      ...adapter,
       [clients.stream]: ipc("cm-out-stream"),
       [clients.out]: ipc("cm-in"),
       connmgr_in_stream_specs: ipc("cm-out-stream"),

@@ -272,6 +272,11 @@ describe("given a configuration file", () => {
     expect(endpoints(config).connmgrIn).toEqual(["ipc://n", "ipc://o"]);
   });
 
+  test("when an endpoint is given twice, by whatever name, then it counts once", () => {
+    const config = load("[proxy]\nconnmgr_in_specs=ipc://n\ncondure_in_specs=ipc://o,ipc://n\n");
+    expect(endpoints(config).connmgrIn).toEqual(["ipc://n", "ipc://o"]);
+  });
+
   test.each([
     ["[proxy]\nm2a_in_specs=ipc://m\n", ["ipc://m"]],
     ["[runner]\nservices=mongrel2\n[proxy]\nm2a_in_specs=ipc://m\nconnmgr_in_specs=ipc://n\n", ["ipc://m"]],

@@ -91,22 +91,22 @@ function listed(config: Config): Endpoints {
     services.includes("mongrel2") ||
     proxy.connmgr_in_specs.length + proxy.condure_in_specs.length === 0;
   return {
-    connmgrIn: useM2a ? proxy.m2a_in_specs : [...proxy.connmgr_in_specs, ...proxy.condure_in_specs],
+    connmgrIn: useM2a ? proxy.m2a_in_specs : merged(proxy.connmgr_in_specs, proxy.condure_in_specs),
     connmgrInStream: useM2a
-      ? proxy.m2a_in_stream_specs
-      : [...proxy.connmgr_in_stream_specs, ...proxy.condure_in_stream_specs],
+      ? merged(proxy.m2a_in_stream_specs)
+      : merged(proxy.connmgr_in_stream_specs, proxy.condure_in_stream_specs),
     connmgrOut: useM2a
-      ? proxy.m2a_out_specs
-      : [...proxy.connmgr_out_specs, ...proxy.condure_out_specs],
+      ? merged(proxy.m2a_out_specs)
+      : merged(proxy.connmgr_out_specs, proxy.condure_out_specs),
     clientOut: useZurl
-      ? proxy.zurl_out_specs
-      : [...proxy.connmgr_client_out_specs, ...proxy.condure_client_out_specs],
+      ? merged(proxy.zurl_out_specs)
+      : merged(proxy.connmgr_client_out_specs, proxy.condure_client_out_specs),
     clientOutStream: useZurl
-      ? proxy.zurl_out_stream_specs
-      : [...proxy.connmgr_client_out_stream_specs, ...proxy.condure_client_out_stream_specs],
+      ? merged(proxy.zurl_out_stream_specs)
+      : merged(proxy.connmgr_client_out_stream_specs, proxy.condure_client_out_stream_specs),
     clientIn: useZurl
-      ? proxy.zurl_in_specs
-      : [...proxy.connmgr_client_in_specs, ...proxy.condure_client_in_specs],
+      ? merged(proxy.zurl_in_specs)
+      : merged(proxy.connmgr_client_in_specs, proxy.condure_client_in_specs),
     inspect: first(
       proxy.handler_inspect_spec,
       handler.proxy_inspect_specs,
@@ -155,6 +155,14 @@ export function requireEndpoints(
   for (const { keys, names } of what.map((one) => NEEDED[one]))
     if (names.some((name) => all[name].length === 0)) throw new ConfigError(`must set ${keys}`);
   return all;
+}
+
+/**
+ * Each endpoint once: a ROUTER that is connected to the same peer twice can be deaf, where the two ends
+ * take the name of different connections.
+ */
+function merged(...lists: (readonly string[])[]): readonly string[] {
+  return [...new Set(lists.flat())];
 }
 
 function first(...lists: (readonly string[])[]): readonly string[] {

@@ -35,10 +35,8 @@ await runDaemon({ name: "connmgr", start });
 
 async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { config, log, clock, instanceId } = context;
-  const runner = config.read(runnerSettings);
   const addresses = requireEndpoints(endpoints(config), "clients");
   const ipcFileMode = config.read(proxySettings).ipc_file_mode;
-  const ownProxy = runner.services.some((one) => one === "proxy" || one === "pushpin-proxy");
   const engine = new Engine(
     connmgrSettingsOf(context, config),
     clock,
@@ -51,7 +49,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     push: { specs: addresses.connmgrIn, mode: "bind" },
     stream: { specs: addresses.connmgrInStream, mode: "bind" },
     sub: { specs: addresses.connmgrOut, mode: "bind" },
-    batchFirst: ownProxy && batch_frames,
+    batchFirst: batch_frames,
     batchFrames: batch_frames,
     ...(ipcFileMode === undefined ? {} : { ipcFileMode }),
     log,
@@ -60,7 +58,7 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   });
   const admission = new Admission({
     connectionsMax: clientsMax(context),
-    perAddressMax: runner.client_maxconn_per_address,
+    perAddressMax: config.read(runnerSettings).client_maxconn_per_address,
     onRefused: (why) => engine.count(why),
   });
   const listeners = await openListeners(context, engine, admission);

@@ -24,7 +24,6 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
   const { config, log, clock, instanceId } = context;
   const settings = config.read(proxySettings);
   const { services } = config.read(runnerSettings);
-  const ownClient = services.includes("httpclient");
   const keys = new KeyStore(config.directory, log);
   const addresses = requireEndpoints(endpoints(config), "clients", "backends");
   const siblings = retryOfWorkers(config);
@@ -86,7 +85,6 @@ async function start(context: DaemonContext): Promise<DaemonHandle> {
     endpoints: addresses,
     settings,
     siblings,
-    batchFirst: ownClient && batch_frames,
     batchFrames: batch_frames,
     log,
     engine,

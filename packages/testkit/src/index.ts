@@ -13,7 +13,7 @@ export {
   ROOT,
   type Sections,
 } from "./installation.ts";
-export { leavesOut, missingPrograms } from "./optional-peer.ts";
+export { leavesOut, missingPrograms, systemPath, systemProgram } from "./optional-peer.ts";
 export { RawBackend, type RawConnection } from "./raw-backend.ts";
 export { RawClient, type RawResponse } from "./raw-client.ts";
 export { launchService, type ServiceName } from "./service.ts";

@@ -18,8 +18,6 @@ export interface ProxySocketsOptions {
   readonly settings: ProxySettings;
   /** Where the workers of the proxy take what comes back, by slot; none: there is one only. */
   readonly siblings: readonly string[];
-  /** The HTTP client is ours and takes several packets in a frame. */
-  readonly batchFirst: boolean;
   readonly batchFrames: boolean;
   readonly log: Logger;
   readonly engine: Engine;
@@ -138,7 +136,7 @@ export class ProxySockets implements EngineSockets {
       push: connect(endpoints.clientOut),
       stream: connect(endpoints.clientOutStream),
       sub: connect(endpoints.clientIn),
-      batchFirst: options.batchFirst,
+      batchFirst: options.batchFrames,
       batchFrames: options.batchFrames,
       log,
       onPacket: (packet) => engine.packet(packet),

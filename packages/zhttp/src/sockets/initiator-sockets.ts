@@ -23,7 +23,7 @@ export interface InitiatorSocketsOptions {
   readonly sub: SocketAddress;
   /** Responders may answer over the stream ROUTER too: it carries our id. Default true. */
   readonly identityOnStream?: boolean;
-  /** Both ends of the PUSH link are known to be ours: first packets go in `B` frames. */
+  /** Responders are of one kind: first packets go in `B` frames as long as one of them takes these. */
   readonly batchFirst?: boolean;
   /** Off: a `T` frame for each packet, whatever the other end takes. On by default. */
   readonly batchFrames?: boolean;
@@ -69,6 +69,8 @@ export class InitiatorSockets {
   readonly #partPeers = new BatchPeers();
   readonly #batches = new Map<string, FrameBatch>();
   readonly #firstBatch: FrameBatch | undefined;
+  /** A responder of ours has said so since the last one went. */
+  #takesBatches = false;
   /** Responders that can be reached over the stream: something has come from them that way. */
   readonly #reachable = new BatchPeers();
   /** Follow-ups to those that cannot yet. */
@@ -124,6 +126,7 @@ export class InitiatorSockets {
       ...options.push,
       sendHwm: options.pushHwm ?? 128,
       onDisconnect: () => {
+        sockets.#takesBatches = false;
         // What is held back has not been sent to anybody.
         if (sockets.#held === undefined) sockets.epoch += 1;
         sockets.lostEpoch = sockets.epoch;
@@ -157,7 +160,7 @@ export class InitiatorSockets {
       return;
     }
     const batch = this.#firstBatch;
-    if (batch === undefined) {
+    if (batch === undefined || !this.#takesBatches) {
       this.#push.send(encodePacket(packet));
       return;
     }
@@ -262,7 +265,10 @@ export class InitiatorSockets {
   };
 
   readonly #onPacket = (packet: Packet): void => {
-    if (packet.batch || packet.type === "takeover") this.#peers.add(packet.from);
+    if (packet.batch || packet.type === "takeover") {
+      this.#peers.add(packet.from);
+      this.#takesBatches = true;
+    }
     if (packet.type === "takeover") this.#takeover(packet);
     else if (packet.type === "leaving") this.#holdBack(packet.from);
     else if (packet.type === "sync") this.#confirm(packet);

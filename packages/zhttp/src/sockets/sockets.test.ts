@@ -145,6 +145,71 @@ function textOf({ seq, body }: Packet): string {
   return `${seq} ${Buffer.from(body as string, "latin1").toString()}`;
 }
 
+describe("given first packets to whoever connects", () => {
+  const first = (id: string) => packet({ from: "cm-1", id, seq: 0 });
+
+  test("when one of ours has said that it is there, then they go in batches, until it is gone", async () => {
+    const initiator = await InitiatorSockets.open({
+      instanceId: "cm-1",
+      push: at("out", "bind"),
+      stream: at("out-stream", "bind"),
+      sub: at("in", "bind"),
+      batchFirst: true,
+      log,
+      onPacket: () => {},
+    });
+    open.push(initiator);
+    const frames: string[] = [];
+    let arrived = () => {};
+    const received = async (isIt: (letters: string) => boolean) => {
+      while (!isIt(frames.join("")))
+        await new Promise<void>((resolve) => {
+          arrived = resolve;
+        });
+      return frames.splice(0).join("");
+    };
+    const connect = () =>
+      ZmqSocket.open({
+        ...at("out", "connect"),
+        type: "pull",
+        log,
+        onMessage: ([frame]) => {
+          frames.push(String(frame).slice(0, 1));
+          arrived();
+        },
+      });
+    const pull = await connect();
+    initiator.sendFirst(first("a"));
+    expect(await received((letters) => letters.length === 1)).toBe("T");
+    let greeted = () => {};
+    const greeting = new Promise<void>((resolve) => {
+      greeted = resolve;
+    });
+    const responder = await ResponderSockets.open({
+      instanceId: "px-1",
+      stream: at("out-stream", "connect"),
+      pub: at("in", "connect"),
+      log,
+      onFirst: () => {},
+      onPacket: () => {},
+      onHandedOver: () => greeted(),
+    });
+    open.push(responder);
+    responder.announce();
+    await greeting;
+    initiator.sendFirst(first("b"));
+    initiator.sendFirst(first("c"));
+    expect(await received((letters) => letters.length === 1)).toBe("B");
+    await pull.close();
+    await turnsUntil(() => initiator.epoch > 0);
+    open.push(await connect());
+    // What goes to the one that is just going is lost.
+    const sending = setInterval(() => initiator.sendFirst(first("d")), 5);
+    const letters = await received((some) => some.length > 0).finally(() => clearInterval(sending));
+    expect(letters).toMatch(/^T+$/);
+  });
+});
+
 describe("given an initiator that answers our announcement", () => {
   /** Sockets of an initiator, and what comes by its SUB. */
   async function given(ext: Packet["ext"]) {
