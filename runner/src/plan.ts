@@ -254,11 +254,6 @@ export function commandOf(
     // A small young generation: idle clients cost old space only, and bodies that pass through are
     // freed soon, although they look small to the collector.
     `--max-semi-space-size=${service === "connmgr" ? 1 : 4}`,
-    // Marking on other threads costs a fifth to a half more processor time for large bodies, whose buffers start most
-    // collections (docs/benchmarks.md, "Bodies of 64 KiB"); on the main thread it goes in steps of up to a millisecond.
-    "--no-concurrent-marking",
-    // When clients have come, and nothing more happens, V8 would collect up to three times to give memory back.
-    "--memory-reducer-single-gc",
     ...heapOptions(service, config),
     scriptOf(service, `pushpin-${service}`),
     `--config=${config.file}`,

@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
 import { type Clock, systemClock } from "@pushpin/clock";
 import {
   type Config,
@@ -19,15 +18,10 @@ import { type LogFile, type LogLevel, openLog, renderTimestamp } from "@pushpin/
 import { parseArguments } from "./arguments.ts";
 import type { DaemonArguments } from "./daemon-arguments.ts";
 import { keepTellingStarter, tellStarter } from "./starter.ts";
+import { collectSparingly, optimiseEarly } from "./v8-settings.ts";
 
 /** A process that takes longer than this to stop ends anyway. */
 export const STOP_TIMEOUT_MS = 4000;
-
-/**
- * V8 optimises a function that has run this much of its bytecode; its own default is 67,584. Most of ours are short, and run
- * once for each request: they would be slow for the first some thousand requests.
- */
-const OPTIMISE_AFTER_BYTES = 10_000;
 
 /** Limit: time a process that is replaced gives what only it can finish; then that fails. Unit: ms. */
 export const LEAVE_MAX_MS = 10_000;
@@ -79,6 +73,7 @@ export interface DaemonOptions {
  * A start that fails leaves one line that says why and exit code 1.
  */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
+  collectSparingly();
   const parsed = await parseArguments(options.name, packageVersion(), process.argv.slice(2));
   if (parsed.kind === "exit") {
     (parsed.code === 0 ? process.stdout : process.stderr).write(`${parsed.text}\n`);
@@ -144,8 +139,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     handle.reload?.(fresh);
     if (fresh !== undefined) context.config = fresh;
   });
-  // Not before: the start runs once. A V8 that does not know it says so, and goes on.
-  setFlagsFromString(`--interrupt-budget=${OPTIMISE_AFTER_BYTES}`);
+  optimiseEarly();
   log.info("started");
   tellStarter("READY");
   notifyServiceManager(["READY=1"]);
