@@ -1,4 +1,4 @@
-import { HttpStream, publishTo, SocketClient, until } from "@pushpin/testkit";
+import { awaitedLater, HttpStream, publishTo, SocketClient, until } from "@pushpin/testkit";
 import { expect, test } from "vitest";
 
 /** An installation as its users see it: `host` of a route is chosen by the Host header. */
@@ -60,9 +60,11 @@ export function testMainJob(reach: () => Reached): void {
 
   test("given a response hold, when an item is published, then it is the response", async () => {
     let answer: HttpStream | undefined;
-    const pending = HttpStream.whole(`${reach().url}/poll?channel=p1`).then((one) => {
-      answer = one;
-    });
+    const pending = awaitedLater(
+      HttpStream.whole(`${reach().url}/poll?channel=p1`).then((one) => {
+        answer = one;
+      }),
+    );
     const format = { "http-response": { code: 201, headers: { "X-Item": "1" }, body: "news\n" } };
     await publishUntil("p1", format, () => answer !== undefined);
     await pending;
@@ -71,11 +73,13 @@ export function testMainJob(reach: () => Reached): void {
 
   test("given many response holds on a channel, when an item is published, then each is answered", async () => {
     const answers: HttpStream[] = [];
-    const pending = Array.from({ length: 20 }, async () => {
+    const polls = Array.from({ length: 20 }, async () => {
       answers.push(await HttpStream.whole(`${reach().url}/poll?channel=p2`));
     });
+    const pending = awaitedLater(Promise.all(polls));
     const format = { "http-response": { headers: { "X-Item": "2" }, body: "news for all\n" } };
-    await publishUntil("p2", format, () => answers.length === pending.length);
+    await publishUntil("p2", format, () => answers.length === polls.length);
+    await pending;
     for (const { status, text, headers } of answers)
       expect([status, text, headers["x-item"]]).toEqual([200, "news for all\n", "2"]);
   });

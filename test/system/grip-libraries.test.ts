@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { EventStream } from "@fanoutio/eventstream";
 import { WebSocketMessageFormat } from "@fanoutio/grip";
 import { ServeGrip } from "@fanoutio/serve-grip";
-import { HttpStream, Installation, SocketClient, until } from "@pushpin/testkit";
+import { awaitedLater, HttpStream, Installation, SocketClient, until } from "@pushpin/testkit";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -162,10 +162,12 @@ describe("given backends built with GRIP libraries", () => {
 
   test("when serve-grip 2 holds a long poll and publishes, then the item is the response", async () => {
     let body: string | undefined;
-    const pending = open("new.test", "/poll").then(async (one) => {
-      await one.finished();
-      body = one.text;
-    });
+    const pending = awaitedLater(
+      open("new.test", "/poll").then(async (one) => {
+        await one.finished();
+        body = one.text;
+      }),
+    );
     await publishUntil(
       () => serveGrip.getPublisher().publishHttpResponse("new-poll", "hello\n"),
       () => body !== undefined,
@@ -204,10 +206,12 @@ describe("given backends built with GRIP libraries", () => {
 
   test("when express-grip 1 holds a long poll and publishes, then the item is the response", async () => {
     let body: string | undefined;
-    const pending = open("old.test", "/poll").then(async (one) => {
-      await one.finished();
-      body = one.text;
-    });
+    const pending = awaitedLater(
+      open("old.test", "/poll").then(async (one) => {
+        await one.finished();
+        body = one.text;
+      }),
+    );
     const format = new oldGrip.HttpResponseFormat(null, null, null, "hello\n");
     await publishUntil(
       () => publishOld("old-poll", format),

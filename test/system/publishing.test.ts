@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import {
+  awaitedLater,
   Backend,
   HttpStream,
   Installation,
@@ -139,9 +140,11 @@ describe("given held clients and every way to publish", () => {
       `${installation.url.replace("http", "ws")}/grip?channel=all`,
     );
     let poll: HttpStream | undefined;
-    const pending = HttpStream.whole(`${installation.url}/poll?channel=all`).then((one) => {
-      poll = one;
-    });
+    const pending = awaitedLater(
+      HttpStream.whole(`${installation.url}/poll?channel=all`).then((one) => {
+        poll = one;
+      }),
+    );
     const formats = {
       "http-stream": { content: "S" },
       "http-response": { body: "R" },

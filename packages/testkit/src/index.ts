@@ -18,5 +18,5 @@ export { RawBackend, type RawConnection } from "./raw-backend.ts";
 export { RawClient, type RawResponse } from "./raw-client.ts";
 export { launchService, type ServiceName } from "./service.ts";
 export { SocketClient } from "./socket-client.ts";
-export { until } from "./until.ts";
+export { awaitedLater, until } from "./until.ts";
 export { PushPublisher, SubPublisher } from "./zmq-publisher.ts";

@@ -12,3 +12,12 @@ export async function until<T>(
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+/**
+ * Something that is awaited further down. If the test fails before, what becomes of it is nobody's, and no second error, which
+ * would count against the next attempt.
+ */
+export function awaitedLater<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
