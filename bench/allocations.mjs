@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const FILE = `${here}allocations.json`;
 const GROWTH_MAX = 1.2;
-const ATTEMPTS = 12;
+const ATTEMPTS = 4;
 
 function measured(part) {
   const done = spawnSync(
