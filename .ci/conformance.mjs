@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const SUITE = "../shared/conformance/run.mjs";
-/** Some scenarios wait a fifth of a second and no longer: what fails on a busy machine is run once more, by itself. */
+/** Some scenarios wait a fifth of a second and no longer: up to so many that fail are run once more, each by itself. More are no accident. */
 const AGAIN_MAX = 5;
 
 if (!existsSync(SUITE)) {

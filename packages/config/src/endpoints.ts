@@ -61,7 +61,7 @@ export function retryOfWorkers(config: Config): readonly string[] {
 
 /**
  * With several workers a single ipc endpoint gets `-<n>` appended: a worker that asks for its own
- * role sees what it binds, everybody else all of them. Lists and tcp endpoints stay as they are.
+ * role sees what it binds, everybody else all of them. Lists and tcp endpoints stay as they are, but that each counts once.
  */
 function perWorker(
   config: Config,
@@ -69,7 +69,9 @@ function perWorker(
 ): (specs: readonly string[]) => readonly string[] {
   const count = workersOf(config, role);
   const { worker } = config;
-  return (specs) => {
+  return (given) => {
+    // Each once: a ROUTER that is connected to the same peer twice can be deaf, where the two ends keep different connections.
+    const specs = [...new Set(given)];
     const all = slots(specs, count);
     if (all.length === 0) return specs;
     return worker?.role === role ? [all[worker.slot] as string] : all;
@@ -91,22 +93,22 @@ function listed(config: Config): Endpoints {
     services.includes("mongrel2") ||
     proxy.connmgr_in_specs.length + proxy.condure_in_specs.length === 0;
   return {
-    connmgrIn: useM2a ? proxy.m2a_in_specs : merged(proxy.connmgr_in_specs, proxy.condure_in_specs),
+    connmgrIn: useM2a ? proxy.m2a_in_specs : [...proxy.connmgr_in_specs, ...proxy.condure_in_specs],
     connmgrInStream: useM2a
-      ? merged(proxy.m2a_in_stream_specs)
-      : merged(proxy.connmgr_in_stream_specs, proxy.condure_in_stream_specs),
+      ? proxy.m2a_in_stream_specs
+      : [...proxy.connmgr_in_stream_specs, ...proxy.condure_in_stream_specs],
     connmgrOut: useM2a
-      ? merged(proxy.m2a_out_specs)
-      : merged(proxy.connmgr_out_specs, proxy.condure_out_specs),
+      ? proxy.m2a_out_specs
+      : [...proxy.connmgr_out_specs, ...proxy.condure_out_specs],
     clientOut: useZurl
-      ? merged(proxy.zurl_out_specs)
-      : merged(proxy.connmgr_client_out_specs, proxy.condure_client_out_specs),
+      ? proxy.zurl_out_specs
+      : [...proxy.connmgr_client_out_specs, ...proxy.condure_client_out_specs],
     clientOutStream: useZurl
-      ? merged(proxy.zurl_out_stream_specs)
-      : merged(proxy.connmgr_client_out_stream_specs, proxy.condure_client_out_stream_specs),
+      ? proxy.zurl_out_stream_specs
+      : [...proxy.connmgr_client_out_stream_specs, ...proxy.condure_client_out_stream_specs],
     clientIn: useZurl
-      ? merged(proxy.zurl_in_specs)
-      : merged(proxy.connmgr_client_in_specs, proxy.condure_client_in_specs),
+      ? proxy.zurl_in_specs
+      : [...proxy.connmgr_client_in_specs, ...proxy.condure_client_in_specs],
     inspect: first(
       proxy.handler_inspect_spec,
       handler.proxy_inspect_specs,
@@ -155,14 +157,6 @@ export function requireEndpoints(
   for (const { keys, names } of what.map((one) => NEEDED[one]))
     if (names.some((name) => all[name].length === 0)) throw new ConfigError(`must set ${keys}`);
   return all;
-}
-
-/**
- * Each endpoint once: a ROUTER that is connected to the same peer twice can be deaf, where the two ends
- * take the name of different connections.
- */
-function merged(...lists: (readonly string[])[]): readonly string[] {
-  return [...new Set(lists.flat())];
 }
 
 function first(...lists: (readonly string[])[]): readonly string[] {

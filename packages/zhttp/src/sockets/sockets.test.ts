@@ -7,7 +7,7 @@ import { ZmqSocket } from "@pushpin/zmq";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { decodeFrame, encodePacket, Packet } from "../core/index.ts";
 import { HELD_FOLLOW_UPS_MAX, HELD_FOLLOW_UPS_MAX_MS, InitiatorSockets } from "./initiator-sockets.ts";
-import { LEAVE_ANSWERS_MAX_MS, ResponderSockets } from "./responder-sockets.ts";
+import { LEAVE_ANSWERS_MAX_MS, ResponderSockets, type ResponderSocketsOptions } from "./responder-sockets.ts";
 
 let directory: string;
 const open: { close(): Promise<void> }[] = [];
@@ -52,6 +52,10 @@ async function pair(batchFirst: boolean, batchFrames = true) {
   const initiatorSeen = new Promise<string>((resolve) => {
     appeared = resolve;
   });
+  let greeted = () => {};
+  const greeting = new Promise<void>((resolve) => {
+    greeted = resolve;
+  });
   const initiator = await InitiatorSockets.open({
     instanceId: "cm-1",
     push: at("out", "bind"),
@@ -73,10 +77,28 @@ async function pair(batchFirst: boolean, batchFrames = true) {
     onFirst: firsts.take,
     onPacket: follows.take,
     onPeer: (id, present) => present && appeared(id),
+    onHandedOver: () => greeted(),
   });
   open.push(responder);
   expect(await initiatorSeen).toBe("cm-1");
+  if (batchFirst) {
+    responder.announce();
+    await greeting;
+  }
   return { initiator, responder, firsts, follows, answers };
+}
+
+/** A responder that takes no first packets. */
+function openAnswering(more: Partial<ResponderSocketsOptions> = {}): Promise<ResponderSockets> {
+  return ResponderSockets.open({
+    instanceId: "px-1",
+    stream: at("out-stream", "connect"),
+    pub: at("in", "connect"),
+    log,
+    onFirst: () => {},
+    onPacket: () => {},
+    ...more,
+  });
 }
 
 /** Waits, turn by turn, also where timers are not real. */
@@ -185,13 +207,7 @@ describe("given first packets to whoever connects", () => {
     const greeting = new Promise<void>((resolve) => {
       greeted = resolve;
     });
-    const responder = await ResponderSockets.open({
-      instanceId: "px-1",
-      stream: at("out-stream", "connect"),
-      pub: at("in", "connect"),
-      log,
-      onFirst: () => {},
-      onPacket: () => {},
+    const responder = await openAnswering({
       onHandedOver: () => greeted(),
     });
     open.push(responder);
@@ -352,14 +368,7 @@ describe("given an initiator of ours one of whose subscriptions is late", () => 
       onMessage: () => {},
     });
     open.push(sub);
-    const responder = await ResponderSockets.open({
-      instanceId: "px-1",
-      stream: at("out-stream", "connect"),
-      pub: at("in", "connect"),
-      log,
-      onFirst: () => {},
-      onPacket: () => {},
-    });
+    const responder = await openAnswering();
     open.push(responder);
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     responder.announce();
@@ -478,14 +487,7 @@ describe("given a responder that leaves", () => {
       onMessage: () => {},
     });
     open.push(sub);
-    const responder = await ResponderSockets.open({
-      instanceId: "px-1",
-      stream: at("out-stream", "connect"),
-      pub: at("in", "connect"),
-      log,
-      onFirst: () => {},
-      onPacket: () => {},
-    });
+    const responder = await openAnswering();
     open.push(responder);
     await turnsUntil(() => responder.isPresent("cm-1") && responder.isBatchPeer("cm-1"));
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
@@ -521,13 +523,7 @@ describe("given a responder of ours and sockets as the original has them", () =>
     const seen = new Promise<void>((resolve) => {
       appeared = resolve;
     });
-    const responder = await ResponderSockets.open({
-      instanceId: "px-1",
-      stream: at("out-stream", "connect"),
-      pub: at("in", "connect"),
-      log,
-      onFirst: () => {},
-      onPacket: () => {},
+    const responder = await openAnswering({
       onPeer: () => appeared(),
     });
     open.push(responder);
